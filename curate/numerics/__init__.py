@@ -1,0 +1,1 @@
+"""Numerics of curate: numpy and torch only; no I/O, no Ray, no model."""
