@@ -80,8 +80,8 @@ def sensitivity(
         return np.full(len(v), posterior.scale)
     logits = posterior.scale * (v @ _vector(at, v.shape[1], "at")) + posterior.bias
     # sigmoid(-x) is 1 - sigmoid(x) without the cancellation at large x.
-    gain: FloatArray = torch.sigmoid(torch.from_numpy(-logits)).mul_(posterior.scale).numpy()
-    return gain
+    gain = torch.sigmoid(torch.from_numpy(-logits)).mul_(posterior.scale)
+    return np.asarray(gain.numpy())
 
 
 def metric_matrix(
@@ -136,7 +136,7 @@ def quadratic_form(u: npt.ArrayLike, mean: npt.ArrayLike, metric: npt.ArrayLike)
     matrix = _square(metric)
     if len(matrix) != rows.shape[1]:
         raise NumericsError(f"metric has shape {matrix.shape}; expected width {rows.shape[1]}")
-    return 0.5 * np.einsum("nd,nd->n", centred @ matrix, centred)
+    return np.asarray(0.5 * ((centred @ matrix) * centred).sum(axis=1))
 
 
 def factorise(metric: npt.ArrayLike, share: float = 1.0) -> Factor:

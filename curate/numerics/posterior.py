@@ -73,7 +73,7 @@ def log_posterior(
     """
     u, v = embedding_matrix(queries, "queries"), embedding_matrix(candidates, "candidates")
     _check_pair(u, v)
-    return np.asarray(_log_posterior(u, v, posterior).numpy())
+    return np.asarray(torch.log_softmax(_log_weights(u, v, posterior), dim=1).numpy())
 
 
 def estimate_priors(
@@ -127,11 +127,12 @@ def _check_pair(u: torch.Tensor, v: torch.Tensor) -> None:
         )
 
 
-def _log_posterior(u: torch.Tensor, v: torch.Tensor, posterior: Posterior) -> torch.Tensor:
+def _log_weights(u: torch.Tensor, v: torch.Tensor, posterior: Posterior) -> torch.Tensor:
+    """Unnormalised log p(v | u): a softmax over each row normalises either link."""
     logits = (u @ v.T).mul_(posterior.scale)
-    if posterior.link == "sigmoid":
-        logits = torch.nn.functional.logsigmoid(logits.add_(posterior.bias))
-    return logits.sub_(torch.logsumexp(logits, dim=1, keepdim=True))
+    if posterior.link == "softmax":
+        return logits
+    return torch.nn.functional.logsigmoid(logits.add_(posterior.bias))
 
 
 def _mean_posterior(
@@ -139,5 +140,6 @@ def _mean_posterior(
 ) -> FloatArray:
     total = torch.zeros(len(v), dtype=torch.float64)
     for start in range(0, len(u), chunk):
-        total += _log_posterior(u[start : start + chunk], v, posterior).exp_().sum(dim=0)
+        rows = _log_weights(u[start : start + chunk], v, posterior)
+        total += torch.softmax(rows, dim=1).sum(dim=0)
     return np.asarray(total.numpy()) / len(u)
