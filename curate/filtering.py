@@ -1,0 +1,305 @@
+"""Filtered shards: byte ranges of kept samples, copied from the input tars, never re-encoded.
+
+An output shard is a pure function of its input shards and the committed decisions. Ranges come
+from the score columns, so that nothing is parsed; neighbours are merged into one copy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, BinaryIO, Final
+
+import fsspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from curate.errors import AccountingError, OutputError, ShardError
+from curate.outputs import Store, Written
+from curate.schema import METADATA_COLUMNS, SCORE_COLUMNS
+from curate.shards import Shard, open_shard, read_range
+from curate.subsets import SCORES, Subset
+
+COPY_BYTES: Final = 8 * 1024 * 1024
+"""Largest piece read at once: large enough to amortise requests, small beside a worker's memory."""
+
+TAR_BLOCK: Final = 512
+TAR_RECORD: Final = 10_240
+"""Archives end with two zero blocks and are padded to whole records, as tar writes them."""
+
+TAR_MAGIC: Final = slice(257, 262)
+
+SIDECAR_COLUMNS: Final = (*SCORE_COLUMNS, *METADATA_COLUMNS)
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Kept samples number `first` to `last` (exclusive) of one input shard."""
+
+    shard: str
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class OutputPlan:
+    """One output shard: its number and where its samples come from, in order."""
+
+    number: int
+    pieces: tuple[Piece, ...]
+
+    @property
+    def name(self) -> str:
+        """File stem, as img2dataset writes it."""
+        return f"{self.number:05d}"
+
+    @property
+    def samples(self) -> int:
+        """Samples in the shard."""
+        return sum(piece.last - piece.first for piece in self.pieces)
+
+
+@dataclass(frozen=True, slots=True)
+class FilterMarker:
+    """The commit marker of one output shard."""
+
+    name: str
+    identity: str
+    samples: int
+    pieces: tuple[Piece, ...]
+    notes: dict[str, Any]
+    outputs: tuple[Written, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a JSON-ready mapping."""
+        return asdict(self)
+
+
+def plan_outputs(
+    kept: Iterable[tuple[str, int]], samples_per_shard: int | None
+) -> Iterator[OutputPlan]:
+    """Number the output shards contiguously from 0, without empty ones.
+
+    Args:
+        kept: (input shard, kept samples), in the order of the run.
+        samples_per_shard: repack to this size (the last may be smaller); None keeps one output
+            shard per input shard that has kept samples.
+    """
+    number, room, pieces = 0, samples_per_shard or 0, []
+    for shard, count in kept:
+        if samples_per_shard is None:
+            if count:
+                yield OutputPlan(number, (Piece(shard, 0, count),))
+                number += 1
+            continue
+        first = 0
+        while first < count:
+            last = min(count, first + room)
+            pieces.append(Piece(shard, first, last))
+            room -= last - first
+            first = last
+            if room == 0:
+                yield OutputPlan(number, tuple(pieces))
+                number, room, pieces = number + 1, samples_per_shard, []
+    if pieces:
+        yield OutputPlan(number, tuple(pieces))
+
+
+def merge_ranges(ranges: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Join (offset, size) ranges, in order, where one begins at the end of the one before it."""
+    start, size = 0, 0
+    for offset, length in ranges:
+        if size and offset == start + size:
+            size += length
+            continue
+        if size:
+            yield start, size
+        start, size = offset, length
+    if size:
+        yield start, size
+
+
+def filtered_folder(subset: str) -> str:
+    """The folder of a subset's filtered shards."""
+    return f"shards/{subset}"
+
+
+def marker_path(subset: str, name: str) -> str:
+    """Where the marker of an output shard lies."""
+    return f"state/shards/{subset}/{name}.json"
+
+
+def write_filtered(
+    store: Store,
+    subset: Subset,
+    plan: OutputPlan,
+    shards: Mapping[str, Shard],
+    expected_sizes: Mapping[str, int],
+) -> FilterMarker:
+    """Write one output shard, its sidecar and stats, and commit it with a marker.
+
+    Args:
+        store: the run directory.
+        subset: whose decisions are applied.
+        plan: which samples, in which order.
+        shards: the input shards by id.
+        expected_sizes: bytes of each input shard when it was scored.
+
+    Raises:
+        ShardError: an input shard cannot be read, or changed since it was scored.
+        AccountingError: decisions and scores do not match.
+    """
+    name = subset.summary["name"]
+    stem = f"{filtered_folder(name)}/{plan.name}"
+    tables, notes = [], {}
+    with store.create(f"{stem}.tar") as sink:
+        for piece in plan.pieces:
+            rows = kept_rows(store, subset, piece)
+            shard = shards[piece.shard]
+            ranges = zip(rows["tar_offset"].to_pylist(), rows["tar_size"].to_pylist(), strict=True)
+            with open_shard(shard) as source:
+                check_unchanged(source, shard, expected_sizes[piece.shard])
+                for data in _copy(source, merge_ranges(ranges), shard):
+                    sink.write(data)
+            table, note = join_sidecar(rows, shard)
+            tables.append(table)
+            notes |= {f"{piece.shard}: sidecar": note} if note else {}
+        sink.write(bytes(2 * TAR_BLOCK))
+        sink.write(bytes(-sink.size % TAR_RECORD))
+    sidecar = pa.concat_tables(tables, promote_options="permissive")
+    outputs = (
+        Written(f"{stem}.tar", sink.size, sink.hexdigest()),
+        store.write_table(f"{stem}.parquet", sidecar),
+        store.write_json(f"{stem}_stats.json", stats_of(plan.samples)),
+    )
+    marker = FilterMarker(plan.name, subset.identity, plan.samples, plan.pieces, notes, outputs)
+    if sidecar.num_rows != plan.samples:
+        raise AccountingError(
+            f"{stem}: {plan.samples} samples were planned, {sidecar.num_rows} written"
+        )
+    store.write_json(marker_path(name, plan.name), marker.to_json())
+    return marker
+
+
+def kept_rows(store: Store, subset: Subset, piece: Piece) -> pa.Table:
+    """The score rows of a piece. Raises AccountingError if decisions and scores disagree."""
+    scores = store.read_table(f"{SCORES}/{piece.shard}.parquet")
+    decisions = store.read_table(f"{subset.folder}/decisions/{piece.shard}.parquet")
+    if not (scores["index"].equals(decisions["index"]) and scores["key"].equals(decisions["key"])):
+        raise AccountingError(
+            f"shard {piece.shard}: the decisions of subset {subset.summary['name']} belong to other"
+            " scores; run `curate select` again"
+        )
+    kept = np.flatnonzero(decisions["kept"].to_numpy(zero_copy_only=False))
+    if piece.last > len(kept):
+        raise AccountingError(
+            f"shard {piece.shard}: {len(kept)} samples are kept, the plan asks for {piece.last}"
+        )
+    return scores.take(pa.array(kept[piece.first : piece.last]))
+
+
+def check_unchanged(source: BinaryIO, shard: Shard, expected: int) -> None:
+    """Refuse an input shard whose size is not what it was. Raises ShardError."""
+    size = source.seek(0, 2)
+    if size != expected:
+        raise ShardError(
+            f"{shard.url} has {size} bytes, but had {expected} when it was scored: it changed."
+            f" Restore it, or delete state/{shard.id}.json and score it again"
+        )
+
+
+def _copy(source: BinaryIO, ranges: Iterable[tuple[int, int]], shard: Shard) -> Iterator[bytes]:
+    for offset, size in ranges:
+        done = 0
+        while done < size:
+            data = read_range(source, offset + done, min(COPY_BYTES, size - done))
+            if done == 0 and data[TAR_MAGIC] != b"ustar":
+                raise ShardError(
+                    f"{shard.url}: no tar header at byte {offset}, where one was when it was"
+                    f" scored; delete state/{shard.id}.json and score it again"
+                )
+            yield data
+            done += len(data)
+
+
+def stats_of(samples: int) -> dict[str, Any]:
+    """The `_stats.json` of an output shard, with img2dataset's fields and no clock in it."""
+    return {
+        "count": samples,
+        "successes": samples,
+        "failed_to_download": 0,
+        "failed_to_resize": 0,
+        "duration": 0.0,
+        "start_time": 0.0,
+        "end_time": 0.0,
+        "status_dict": {"success": samples},
+    }
+
+
+# --- sidecar ----------------------------------------------------------------------------------
+
+
+def sidecar_url(shard: Shard) -> str:
+    """Where img2dataset puts a shard's table."""
+    return shard.url.removesuffix(".tar") + ".parquet"
+
+
+def join_sidecar(rows: pa.Table, shard: Shard) -> tuple[pa.Table, str | None]:
+    """Join the input sidecar to score rows by key; the tar is trusted where they differ.
+
+    Returns:
+        One row per score row, in order: `key`, `uid`, the sidecar's other columns (null where it
+        lacks the key), and the score columns. And a note on what did not fit, or None.
+    """
+    own = rows.select(["key", "uid", *SIDECAR_COLUMNS])
+    try:
+        with fsspec.open(sidecar_url(shard), "rb") as file:
+            table = pq.read_table(pa.BufferReader(file.read()))
+    except FileNotFoundError:
+        return own, "there is none"
+    except (pa.ArrowInvalid, OSError) as exc:
+        return own, f"cannot be read: {exc}"
+    if "key" not in table.column_names:
+        return own, "has no `key` column"
+    return _join(own, table)
+
+
+def _join(own: pa.Table, table: pa.Table) -> tuple[pa.Table, str | None]:
+    position = {key: i for i, key in reversed(list(enumerate(table["key"].to_pylist())))}
+    at = [position.get(key) for key in own["key"].to_pylist()]
+    joined = table.take(pa.array(at, pa.int64()))
+    notes = []
+    if missing := sum(i is None for i in at):
+        notes.append(f"{missing} kept samples are not in it")
+    if "uid" in joined.column_names:
+        pairs = zip(own["uid"].to_pylist(), joined["uid"].to_pylist(), strict=True)
+        if differing := sum(theirs not in (None, ours) for ours, theirs in pairs):
+            notes.append(f"{differing} uids differ from the tar's")
+    extra = [c for c in joined.column_names if c not in own.column_names]
+    columns = {name: own[name] for name in ("key", "uid")}
+    columns |= {name: joined[name] for name in extra}
+    columns |= {name: own[name] for name in SIDECAR_COLUMNS}
+    return pa.table(columns), "; ".join(notes) or None
+
+
+def write_sizes(store: Store, subset: str, plans: Sequence[OutputPlan]) -> None:
+    """Write sizes.json, file name -> samples, which trainers read beside the shards."""
+    sizes = {f"{plan.name}.tar": plan.samples for plan in plans}
+    store.write_json(f"{filtered_folder(subset)}/sizes.json", sizes)
+
+
+def read_marker(store: Store, subset: str, name: str) -> FilterMarker | None:
+    """The marker of an output shard, or None. Raises OutputError if it is incomplete."""
+    path = marker_path(subset, name)
+    try:
+        value = dict(store.read_json(path))
+        value["pieces"] = tuple(Piece(**p) for p in value["pieces"])
+        value["outputs"] = tuple(Written(**w) for w in value["outputs"])
+        return FilterMarker(**value)
+    except FileNotFoundError:
+        return None
+    except (KeyError, TypeError) as exc:
+        raise OutputError(
+            f"{store.path(path)} is incomplete ({exc}); delete it and run again"
+        ) from exc

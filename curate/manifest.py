@@ -1,0 +1,217 @@
+"""The run directory: which shards there are, which are done, and whether the counts add up.
+
+A shard is committed by its marker `state/SHARD.json`, which is written last and carries counts
+and checksums. Markers hold no clock and no host name: the same work gives the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final
+
+import pyarrow as pa
+
+from curate.errors import AccountingError, OutputError, RunDirError
+from curate.outputs import Store, Written
+from curate.schema import OK, REJECTIONS
+from curate.shards import Shard
+
+MANIFEST: Final = "manifest.parquet"
+IDENTITY: Final = "identity.json"
+STATE: Final = "state"
+FAILED_SUFFIX: Final = ".failed.json"
+
+MANIFEST_SCHEMA: Final = pa.schema(
+    [
+        pa.field("shard", pa.string(), nullable=False),
+        pa.field("url", pa.string(), nullable=False),
+        pa.field("size", pa.int64()),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What became of the samples of one shard or of many.
+
+    Attributes:
+        read: samples seen, whole or not.
+        rejected: reason -> samples that could not be scored.
+        kept, dropped: of the scored ones, where a decision was made; dropped by reason.
+    """
+
+    read: int = 0
+    rejected: Mapping[str, int] = field(default_factory=dict)
+    kept: int | None = None
+    dropped: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def scored(self) -> int:
+        """Samples that have scores."""
+        return self.read - sum(self.rejected.values())
+
+    def check(self, place: str) -> None:
+        """Refuse counts that do not balance. Raises AccountingError naming the place."""
+        if self.scored < 0:
+            raise AccountingError(f"{place}: {self.read} read, but {self.rejected} rejected")
+        if self.kept is not None and self.scored != self.kept + sum(self.dropped.values()):
+            raise AccountingError(
+                f"{place}: read {self.read} != kept {self.kept} + dropped {dict(self.dropped)}"
+                f" + rejected {dict(self.rejected)}"
+            )
+
+    def __add__(self, other: Counts) -> Counts:
+        kept = None
+        if self.kept is not None or other.kept is not None:
+            kept = (self.kept or 0) + (other.kept or 0)
+        return Counts(
+            read=self.read + other.read,
+            rejected=_add(self.rejected, other.rejected),
+            kept=kept,
+            dropped=_add(self.dropped, other.dropped),
+        )
+
+
+def _add(a: Mapping[str, int], b: Mapping[str, int]) -> dict[str, int]:
+    return dict(sorted((Counter(a) + Counter(b)).items()))
+
+
+def counts_of_statuses(statuses: Iterable[str]) -> Counts:
+    """Count a `status` column. Raises AccountingError for a status that the schema lacks."""
+    tally = Counter(statuses)
+    unknown = set(tally) - set(REJECTIONS) - {OK}
+    if unknown:
+        raise AccountingError(f"statuses {sorted(unknown)} are not in the schema")
+    rejected = {status: n for status, n in sorted(tally.items()) if status != OK}
+    return Counts(read=sum(tally.values()), rejected=rejected)
+
+
+@dataclass(frozen=True, slots=True)
+class Marker:
+    """The commit marker of one scored shard.
+
+    Attributes:
+        shard, url, size, sha256: the input, as it was read.
+        identity: of model, Reference and configuration, see `RunDir.claim`.
+        counts: read and rejected.
+        damage: what was wrong with the tar itself, in order of offset.
+        notes: what is odd, but lost nothing: name -> count or text.
+        outputs: files that the commit consists of.
+    """
+
+    shard: str
+    url: str
+    size: int
+    sha256: str
+    identity: str
+    counts: Counts
+    damage: tuple[dict[str, Any], ...]
+    notes: dict[str, Any]
+    outputs: tuple[Written, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a JSON-ready mapping."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Marker:
+        """Read back what `to_json` wrote. Raises OutputError if a field is missing."""
+        try:
+            fields = dict(value)
+            fields["counts"] = Counts(**fields["counts"])
+            fields["damage"] = tuple(fields["damage"])
+            fields["outputs"] = tuple(Written(**w) for w in fields["outputs"])
+            return cls(**fields)
+        except (KeyError, TypeError) as exc:
+            raise OutputError(
+                f"marker of shard {value.get('shard')!r} is incomplete ({exc}); delete it and run"
+                " again"
+            ) from exc
+
+
+class RunDir:
+    """Names of everything in a run directory, and the state of the run."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    # --- the input -------------------------------------------------------------------------
+
+    def write_manifest(self, shards: Iterable[Shard]) -> None:
+        """Record the shards of the run, in their order."""
+        rows = list(shards)
+        columns = [[s.id for s in rows], [s.url for s in rows], [s.size for s in rows]]
+        table = pa.table(
+            [pa.array(c, type=f.type) for c, f in zip(columns, MANIFEST_SCHEMA, strict=True)],
+            schema=MANIFEST_SCHEMA,
+        )
+        self.store.write_table(MANIFEST, table)
+
+    def read_manifest(self) -> tuple[Shard, ...]:
+        """The shards of the run. Raises RunDirError if there is no run here."""
+        try:
+            table = self.store.read_table(MANIFEST)
+        except FileNotFoundError as exc:
+            raise RunDirError(
+                f"{self.store} holds no run ({MANIFEST} is missing); run `curate score` first, or"
+                " give the directory that output.run_dir names"
+            ) from exc
+        columns = table.to_pydict()
+        rows = zip(columns["shard"], columns["url"], columns["size"], strict=True)
+        return tuple(Shard(id=shard, url=url, size=size) for shard, url, size in rows)
+
+    def claim(self, parts: Mapping[str, Any], identity: str) -> None:
+        """Bind the directory to what its scores depend on.
+
+        Raises:
+            RunDirError: it already holds scores made in another way; names what differs.
+        """
+        if not self.store.exists(IDENTITY):
+            self.store.write_json(IDENTITY, {"identity": identity, "parts": dict(parts)})
+            return
+        found = self.store.read_json(IDENTITY)
+        if found["identity"] == identity:
+            return
+        old = found["parts"]
+        changes = [
+            f"{key}: {old.get(key)!r} there, {parts.get(key)!r} now"
+            for key in sorted(set(old) | set(parts))
+            if old.get(key) != parts.get(key)
+        ]
+        raise RunDirError(
+            f"{self.store} holds scores that were made in another way ({'; '.join(changes)})."
+            " Choose another output.run_dir, or delete this one"
+        )
+
+    # --- commit markers --------------------------------------------------------------------
+
+    def marker(self, shard: str) -> Marker | None:
+        """The marker of a committed shard, or None."""
+        try:
+            return Marker.from_json(self.store.read_json(f"{STATE}/{shard}.json"))
+        except FileNotFoundError:
+            return None
+
+    def commit(self, marker: Marker) -> None:
+        """Make a shard's outputs count. Raises AccountingError if they do not balance."""
+        marker.counts.check(f"shard {marker.shard}")
+        self.store.write_json(f"{STATE}/{marker.shard}.json", marker.to_json())
+        self.store.remove(f"{STATE}/{marker.shard}{FAILED_SUFFIX}")
+
+    def fail(self, shard: Shard, message: str) -> None:
+        """Record that a shard could not be read; it is tried again by the next run."""
+        value = {"shard": shard.id, "url": shard.url, "error": message}
+        self.store.write_json(f"{STATE}/{shard.id}{FAILED_SUFFIX}", value)
+
+    def committed(self) -> frozenset[str]:
+        """Ids of the shards with a marker, from one listing."""
+        names = self.store.names(STATE, ".json")
+        return frozenset(n.removesuffix(".json") for n in names if not n.endswith(FAILED_SUFFIX))
+
+    def failures(self) -> dict[str, str]:
+        """Shard id -> error, of the shards that could not be read."""
+        names = self.store.names(STATE, FAILED_SUFFIX)
+        values = (self.store.read_json(f"{STATE}/{name}") for name in names)
+        return {value["shard"]: value["error"] for value in values}

@@ -1,0 +1,164 @@
+"""Rules of the configuration -> tests with exact cuts.
+
+A fraction of the Reference is known before a pool is scored. A fraction of the pool is found by
+scanning the score columns, in bounded memory, once the whole pool is scored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from curate.config import Criteria, Rules, rule_columns
+from curate.errors import ConfigError
+from curate.numerics.selection import (
+    DROP_ALL,
+    KEEP_ALL,
+    AllOf,
+    AnyOf,
+    Cut,
+    Node,
+    RankSearch,
+    Rule,
+    Test,
+    UidArray,
+    quantile_cut,
+    rank_of,
+    run_searches,
+)
+
+Columns = Mapping[str, npt.NDArray[Any]]
+Scan = Callable[[], Iterable[tuple[Columns, UidArray]]]
+PoolQuantile = tuple[str, float, Rule]
+"""A column, a fraction of the pool, and which end of the distribution it names."""
+
+FRACTIONS: tuple[Rule, ...] = ("drop_lowest", "keep_highest")
+
+
+def needs_reference(rules: Rules) -> bool:
+    """Tell whether a rule takes a quantile of the Reference's sample."""
+    return any(criteria.of == "reference" for _, criteria in _leaves(rules))
+
+
+def pool_quantiles(rules: Rules) -> tuple[PoolQuantile, ...]:
+    """The quantiles that only a scan of the scored pool can tell, each once."""
+    found: dict[PoolQuantile, None] = {}
+    for column, criteria in _leaves(rules):
+        if criteria.of == "pool":
+            for rule in FRACTIONS:
+                fraction = getattr(criteria, rule)
+                if fraction is not None:
+                    found[(column, fraction, rule)] = None
+    return tuple(found)
+
+
+def find_pool_cuts(rules: Rules, total: int, scan: Scan) -> dict[PoolQuantile, Cut]:
+    """Find exact cuts over the pool; ties are broken by uid.
+
+    Args:
+        rules: the rule tree.
+        total: scored samples that a scan yields.
+        scan: starts a scan, yielding (columns by name, uids); called a few times at most.
+
+    Returns:
+        The cut of every pool quantile: exactly floor(total x fraction) samples lie below it for
+        `drop_lowest`, and exactly as many do not for `keep_highest`.
+    """
+    cuts: dict[PoolQuantile, Cut] = {}
+    searches: list[tuple[PoolQuantile, RankSearch]] = []
+    for quantile in pool_quantiles(rules):
+        rank = rank_of(total, quantile[1], quantile[2])
+        if rank == 0:
+            cuts[quantile] = KEEP_ALL
+        elif rank == total:
+            cuts[quantile] = DROP_ALL
+        else:
+            searches.append((quantile, RankSearch(rank)))
+    found = run_searches([(quantile[0], search) for quantile, search in searches], scan)
+    return cuts | {quantile: cut for (quantile, _), cut in zip(searches, found, strict=True)}
+
+
+def build(
+    rules: Rules, pool_cuts: Mapping[PoolQuantile, Cut], reference: pa.Table | None
+) -> AllOf | AnyOf:
+    """Turn the configuration's rules into tests.
+
+    Args:
+        rules: the rule tree.
+        pool_cuts: from `find_pool_cuts`.
+        reference: the scores of the Reference's sample, for `of: reference`.
+
+    Raises:
+        ConfigError: a rule needs the Reference's sample and there is none.
+    """
+    items = rules.all if rules.all is not None else (rules.any or ())
+    nodes: list[Node] = []
+    for item in items:
+        if isinstance(item, Rules):
+            nodes.append(build(item, pool_cuts, reference))
+            continue
+        tests = [t for c, r in item.items() for t in _tests(c, r, pool_cuts, reference)]
+        nodes.append(tests[0] if len(tests) == 1 else AllOf(tuple(tests)))
+    return AllOf(tuple(nodes)) if rules.all is not None else AnyOf(tuple(nodes))
+
+
+def _tests(
+    column: str,
+    criteria: Criteria,
+    pool_cuts: Mapping[PoolQuantile, Cut],
+    reference: pa.Table | None,
+) -> Iterator[Test]:
+    if criteria.min is not None:
+        yield Test(f"{column}.min={criteria.min:g}", column, "at_least", Cut(criteria.min))
+    if criteria.max is not None:
+        yield Test(f"{column}.max={criteria.max:g}", column, "at_most", Cut(criteria.max))
+    for rule in FRACTIONS:
+        fraction = getattr(criteria, rule)
+        if fraction is None:
+            continue
+        if criteria.of == "pool":
+            name, cut = f"{column}.{rule}={fraction:g}", pool_cuts[(column, fraction, rule)]
+        else:
+            name = f"{column}.{rule}={fraction:g} of reference"
+            cut = quantile_cut(_reference_values(column, reference), fraction, rule)
+        yield Test(name, column, "at_least", cut)
+
+
+def _reference_values(column: str, reference: pa.Table | None) -> npt.NDArray[np.float32]:
+    if reference is None:
+        raise ConfigError(
+            f"rules.{column}: `of: reference` needs the Reference's sample scores, and there is no"
+            " Reference yet; run `curate fit`, or use `of: pool`"
+        )
+    return np.asarray(reference.column(column).to_numpy(), dtype=np.float32)
+
+
+def _leaves(rules: Rules) -> Iterator[tuple[str, Criteria]]:
+    for item in (rules.all or ()) + (rules.any or ()):
+        if isinstance(item, Rules):
+            yield from _leaves(item)
+        else:
+            yield from item.items()
+
+
+def columns_of(rules: Rules) -> list[str]:
+    """The columns that deciding reads, sorted."""
+    return sorted(rule_columns(rules))
+
+
+def describe(node: Node) -> list[dict[str, Any]]:
+    """List every test with its resolved cut, for summaries; JSON-ready."""
+    if isinstance(node, Test):
+        return [
+            {
+                "name": node.name,
+                "column": node.column,
+                "keep": node.keep,
+                "cut": node.cut.to_json(),
+            }
+        ]
+    return [line for child in node.tests for line in describe(child)]

@@ -1,0 +1,257 @@
+"""One shard's samples, in order, through decoding, embedding and scoring, into score columns.
+
+Nothing here knows about Ray: an `EmbedClient` stands for whatever computes a batch, in this
+process or on another machine. Batches never mix shards, so that a shard's rows are a function of
+the shard alone, and a few of them are in flight at once, so that decoding overlaps the model.
+"""
+
+from __future__ import annotations
+
+import io
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from curate.encoder import Pixels, Tokenize, Tokens
+from curate.errors import AccountingError, SampleError
+from curate.images import PixelSpec, decode, to_pixels
+from curate.manifest import Counts, counts_of_statuses
+from curate.samples import Rejection, Sample
+from curate.schema import OK, SCORE_COLUMNS, SCORES_SCHEMA
+
+Float32 = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelOutput:
+    """What an embedder returns for a batch of n pairs.
+
+    Attributes:
+        scores: column name -> float32 [n]; empty when only embeddings were asked for.
+        image, text: [n, d], L2-normalised; None when only scores were asked for.
+    """
+
+    scores: dict[str, Float32]
+    image: npt.NDArray[Any] | None = None
+    text: npt.NDArray[Any] | None = None
+
+
+class EmbedClient(Protocol):
+    """Computes batches; `submit` returns at once, `collect` waits."""
+
+    def submit(self, pixels: Pixels, tokens: Tokens) -> Any:
+        """Start a batch: pixels uint8 [n, h, w, 3], tokens int32 [n, context]."""
+        ...
+
+    def collect(self, handle: Any) -> ModelOutput:
+        """Wait for a batch."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class BatchPlan:
+    """How samples become batches.
+
+    Attributes:
+        pixels: geometry of the image tower.
+        tokenize: the model's tokenizer.
+        max_pixels: limit on a picture's declared size.
+        batch_size: pairs per batch.
+        depth: batches in flight before the oldest is waited for.
+    """
+
+    pixels: PixelSpec
+    tokenize: Tokenize
+    max_pixels: int
+    batch_size: int
+    depth: int = 3
+
+
+@dataclass(slots=True)
+class _Row:
+    item: Sample | Rejection
+    status: str
+    error: str | None = None
+    size: tuple[int, int] | None = None
+    caption_chars: int | None = None
+    caption_words: int | None = None
+
+
+@dataclass(slots=True)
+class _Pending:
+    rows: list[int]
+    handle: Any
+
+
+class ShardScores:
+    """The rows of one shard while they are being computed."""
+
+    def __init__(self, shard: str) -> None:
+        self._shard = shard
+        self._rows: list[_Row] = []
+        self._scores: dict[int, dict[str, float]] = {}
+        self._embeddings: dict[int, tuple[npt.NDArray[Any], npt.NDArray[Any]]] = {}
+
+    def reject(self, item: Sample | Rejection, status: str, error: str) -> None:
+        """Append a row without scores."""
+        self._rows.append(_Row(_light(item), status, error))
+
+    def accept(self, sample: Sample, size: tuple[int, int]) -> int:
+        """Append a row whose scores follow; `size` is the picture's width and height."""
+        row = _Row(_light(sample), OK, size=size)
+        row.caption_chars = len(sample.caption)
+        row.caption_words = len(sample.caption.split())
+        self._rows.append(row)
+        return len(self._rows) - 1
+
+    def fill(self, rows: Sequence[int], output: ModelOutput) -> None:
+        """Store the output of a batch whose pairs are these rows."""
+        finite = np.ones(len(rows), dtype=bool)
+        for name, values in output.scores.items():
+            if len(values) != len(rows):
+                raise AccountingError(f"{len(rows)} pairs were sent, {len(values)} {name} returned")
+            finite &= np.isfinite(values)
+        for i, row in enumerate(rows):
+            if not finite[i]:
+                self._rows[row].status = "nonfinite_embedding"
+                self._rows[row].error = "the model returned NaN or infinity"
+                continue
+            self._scores[row] = {name: float(v[i]) for name, v in output.scores.items()}
+            if output.image is not None and output.text is not None:
+                self._embeddings[row] = (output.image[i], output.text[i])
+
+    def counts(self) -> Counts:
+        """Read and rejected so far."""
+        return counts_of_statuses(row.status for row in self._rows)
+
+    def to_table(self) -> pa.Table:
+        """The rows as SCORES_SCHEMA. Raises AccountingError if a scored row lacks its scores."""
+        missing = [i for i, r in enumerate(self._rows) if (r.status == OK) != (i in self._scores)]
+        if missing:
+            raise AccountingError(f"shard {self._shard}: rows {missing[:5]} have no result")
+        rows, none = self._rows, dict.fromkeys(SCORE_COLUMNS)
+        scores = [self._scores.get(i, none) for i in range(len(rows))]
+        columns: dict[str, list[Any]] = {
+            "shard": [self._shard] * len(rows),
+            "index": [r.item.index for r in rows],
+            "key": [r.item.key for r in rows],
+            "uid": [r.item.uid for r in rows],
+            "uid_derived": [r.item.uid_derived for r in rows],
+            "status": [r.status for r in rows],
+            "error": [r.error for r in rows],
+            **{name: [s.get(name) for s in scores] for name in SCORE_COLUMNS},
+            "width": [r.size[0] if r.size else None for r in rows],
+            "height": [r.size[1] if r.size else None for r in rows],
+            "caption_chars": [r.caption_chars for r in rows],
+            "caption_words": [r.caption_words for r in rows],
+            "tar_offset": [r.item.tar_offset for r in rows],
+            "tar_size": [r.item.tar_size for r in rows],
+        }
+        return pa.Table.from_pydict(columns, schema=SCORES_SCHEMA)
+
+    def embeddings(self, dtype: npt.DTypeLike) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+        """Image and text embeddings [n, d] of all rows; NaN where a row has none."""
+        first = next(iter(self._embeddings.values()), (np.zeros(0), np.zeros(0)))
+        image = np.full((len(self._rows), len(first[0])), np.nan, dtype=dtype)
+        text = np.full((len(self._rows), len(first[1])), np.nan, dtype=dtype)
+        for row, (u, v) in self._embeddings.items():
+            image[row], text[row] = u, v
+        return image, text
+
+
+def _light(item: Sample | Rejection) -> Rejection:
+    # Rows live as long as the shard, the bytes of a picture only until it is decoded.
+    return Rejection(
+        index=item.index,
+        key=item.key,
+        uid=item.uid,
+        uid_derived=item.uid_derived,
+        status="",
+        detail="",
+        tar_offset=item.tar_offset,
+        tar_size=item.tar_size,
+    )
+
+
+def score_samples(
+    items: Iterable[Sample | Rejection],
+    shard: str,
+    plan: BatchPlan,
+    client: EmbedClient,
+    observe: Callable[[ModelOutput, int, int], None] = lambda output, read, rejected: None,
+) -> ShardScores:
+    """Score the samples of one shard, in order, with bounded memory.
+
+    Args:
+        items: the shard's samples and rejections, in shard order.
+        shard: its id.
+        plan: geometry, tokenizer, batch size and depth.
+        client: computes the batches.
+        observe: called after each batch with its output and the pairs read and rejected since.
+
+    Returns:
+        All rows of the shard, embeddings included where the client returns them.
+    """
+    scores = ShardScores(shard)
+    waiting: deque[_Pending] = deque()
+    batch: list[tuple[int, Pixels, str]] = []
+    seen = [0, 0]
+
+    def send() -> None:
+        pixels = np.stack([p for _, p, _ in batch])
+        tokens = plan.tokenize([c for _, _, c in batch])
+        waiting.append(_Pending([r for r, _, _ in batch], client.submit(pixels, tokens)))
+        batch.clear()
+
+    def receive() -> None:
+        pending = waiting.popleft()
+        output = client.collect(pending.handle)
+        scores.fill(pending.rows, output)
+        observe(output, *seen)
+        seen[:] = [0, 0]
+
+    for item in items:
+        prepared = _prepare(item, plan, scores)
+        seen[0] += 1
+        seen[1] += prepared is None
+        if prepared is not None:
+            batch.append(prepared)
+        if len(batch) == plan.batch_size:
+            send()
+        if len(waiting) > plan.depth:
+            receive()
+    if batch:
+        send()
+    while waiting:
+        receive()
+    if any(seen):
+        observe(ModelOutput({}), *seen)
+    return scores
+
+
+def _prepare(
+    item: Sample | Rejection, plan: BatchPlan, scores: ShardScores
+) -> tuple[int, Pixels, str] | None:
+    if isinstance(item, Rejection):
+        scores.reject(item, item.status, item.detail)
+        return None
+    try:
+        image = decode(item.image, plan.max_pixels)
+        pixels = to_pixels(image, plan.pixels)
+    except SampleError as exc:
+        scores.reject(item, exc.status, exc.detail)
+        return None
+    return scores.accept(item, image.size), pixels, item.caption
+
+
+def embeddings_to_bytes(scores: ShardScores, keys: Sequence[str]) -> bytes:
+    """Serialise a shard's embeddings as npz: image, text float16 [n, d] and key, row-aligned."""
+    image, text = scores.embeddings(np.float16)
+    buffer = io.BytesIO()
+    np.savez(buffer, image=image, text=text, key=np.array(list(keys), dtype=np.str_))
+    return buffer.getvalue()
