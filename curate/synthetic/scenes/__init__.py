@@ -1,0 +1,1 @@
+"""What the drawings show: one function per kind of scene, each returning what to say about it."""
