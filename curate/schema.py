@@ -22,6 +22,7 @@ REJECTIONS: Final[dict[str, str]] = {
     "duplicate_member": "the sample holds two members of the same kind",
     "duplicate_key": "the key already occurred earlier in the shard; the first one is kept",
     "invalid_key": "the member name gives no usable key",
+    "damaged_tar": "the tar is damaged inside or beside the sample, parts of which may be lost",
     "undecodable_image": "the image bytes cannot be decoded, or are cut short",
     "image_too_large": "the image header declares more pixels than limits.image_pixels",
     "invalid_caption": "the caption is not valid UTF-8",
