@@ -16,34 +16,29 @@ SPEED_NOTE
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Final, Literal, NamedTuple, Protocol
+from typing import Final, Literal, NamedTuple
 
+from curate.byte_source import ByteSource, ByteStream
 from curate.errors import ShardError
-from curate.tar_headers import BLOCK, SIZE_LIMIT, Header, parse_header, parse_pax
+from curate.tar_headers import BLOCK, Extension, Header, parse_header
+from curate.tar_report import (
+    CONCATENATED,
+    CORRUPT_HEADER,
+    DAMAGE_LIMIT,
+    LOSSES,
+    NO_END_BLOCKS,
+    TRAILING_DATA,
+    TRUNCATED,
+    Damage,
+    TarReport,
+)
 
 MEMBER_LIMIT: Final = 128 * 1024 * 1024
 """Bytes; a larger member is skipped, not held. No image of 50 Mpixel is near it when encoded."""
 
-CHUNK: Final = 1024 * 1024
-"""Bytes asked of the stream at once: amortises the call, keeps the buffer in the cache."""
-
 EXTENSION_LIMIT: Final = 1024 * 1024
 """Bytes of one PAX or GNU extension header; a path is 4 KiB at most on any file system."""
-
-DAMAGE_LIMIT: Final = 1000
-"""Damages kept one by one; a hostile shard could otherwise fill the memory with them."""
-
-CORRUPT_HEADER: Final = "corrupt_header"
-TRUNCATED: Final = "truncated"
-CONCATENATED: Final = "concatenated"
-NO_END_BLOCKS: Final = "no_end_blocks"
-TRAILING_DATA: Final = "trailing_data"
-
-LOSSES: Final = frozenset({CORRUPT_HEADER, TRUNCATED})
-"""Kinds of damage by which members were lost; the other kinds are notes."""
 
 _ZERO_BLOCK: Final = bytes(BLOCK)
 _COMPRESSIONS: Final = (
@@ -54,13 +49,6 @@ _COMPRESSIONS: Final = (
     (b"\x04\x22\x4d\x18", "lz4", "unlz4"),
     (b"PK\x03\x04", "zip", "unzip"),
 )
-
-
-class ByteStream(Protocol):
-    """What the reader needs of a file: `read(n)` gives up to n bytes, none at the end."""
-
-    def read(self, n: int, /) -> bytes:
-        """Return up to `n` bytes."""
 
 
 class Member(NamedTuple):
@@ -85,148 +73,6 @@ class Member(NamedTuple):
     data: bytes | None
 
 
-@dataclass(frozen=True, slots=True)
-class Damage:
-    """Something wrong with the archive at byte `offset`; `kind` is one of the constants above."""
-
-    kind: str
-    offset: int
-    detail: str
-
-    @property
-    def is_loss(self) -> bool:
-        """Whether members were lost by it; False for a mere note."""
-        return self.kind in LOSSES
-
-
-@dataclass(frozen=True, slots=True)
-class TarReport:
-    """What the whole stream was: complete once the reader is exhausted.
-
-    Attributes:
-        size: bytes of the stream.
-        sha256: hex digest of all of them.
-        damage: at most DAMAGE_LIMIT of them, in order.
-        omitted: damages beyond that limit, counted only.
-    """
-
-    size: int
-    sha256: str
-    damage: tuple[Damage, ...]
-    omitted: int = 0
-
-    @property
-    def is_damaged(self) -> bool:
-        """Whether any member was lost."""
-        return self.omitted > 0 or any(damage.is_loss for damage in self.damage)
-
-
-class _Source:
-    """A buffer over the stream that counts and hashes every byte it takes in."""
-
-    def __init__(self, stream: ByteStream) -> None:
-        self._stream = stream
-        self._sha256 = hashlib.sha256()
-        self._base = 0  # offset in the stream of the first byte of the buffer
-        self.buffer = b""
-        self.position = 0  # of the next unread byte, in the buffer
-
-    @property
-    def offset(self) -> int:
-        """Offset in the stream of the next unread byte."""
-        return self._base + self.position
-
-    def digest(self) -> str:
-        return self._sha256.hexdigest()
-
-    def _read(self) -> bytes:
-        try:
-            chunk = self._stream.read(CHUNK)
-        except Exception as exc:  # object stores raise their own, unrelated classes
-            where = self._base + len(self.buffer)
-            raise ShardError(
-                f"reading the shard failed near byte {where}: {exc!r}; "
-                "check the storage and run again"
-            ) from exc
-        self._sha256.update(chunk)
-        return chunk
-
-    def fill(self, size: int) -> int:
-        """Buffer at least `size` unread bytes if there are so many; return how many there are."""
-        available = len(self.buffer) - self.position
-        while available < size:
-            chunk = self._read()
-            if not chunk:
-                break
-            self._base += self.position
-            self.buffer = self.buffer[self.position :] + chunk
-            self.position = 0
-            available = len(self.buffer)
-        return available
-
-    def take(self, size: int) -> bytes | None:
-        """The next `size` bytes; None, at the end of the stream, if there are fewer."""
-        end = self.position + size
-        if end <= len(self.buffer):
-            data = self.buffer[self.position : end]
-            self.position = end
-            return data
-        return self._across(size, keep=True)
-
-    def skip(self, size: int) -> bool:
-        """Pass over `size` bytes; False, at the end of the stream, if there are fewer."""
-        if self.position + size <= len(self.buffer):
-            self.position += size
-            return True
-        return self._across(size, keep=False) is not None
-
-    def _across(self, size: int, *, keep: bool) -> bytes | None:
-        parts = [self.buffer[self.position :]]
-        missing = size - len(parts[0])
-        while True:
-            self._base += len(self.buffer)
-            self.buffer, self.position = b"", 0
-            chunk = self._read()
-            if not chunk:
-                return None
-            self.buffer = chunk
-            if keep:
-                parts.append(chunk[:missing])
-            if missing <= len(chunk):
-                self.position = missing
-                return b"".join(parts) if keep else b""
-            missing -= len(chunk)
-
-
-class _Extension:
-    """What PAX and GNU headers say of the member that follows them."""
-
-    __slots__ = ("broken", "name", "offset", "size")
-
-    def __init__(self, offset: int) -> None:
-        self.offset = offset
-        self.name: bytes | None = None
-        self.size: int | None = None
-        self.broken = False
-
-    def add(self, kind: bytes, payload: bytes) -> None:
-        if kind == b"L":
-            self.name = payload.partition(b"\0")[0]
-        elif kind in b"xX":
-            records = parse_pax(payload)
-            if records is None:
-                self.broken = True
-                return
-            self.name = records.get(b"path", self.name)
-            size = records.get(b"size")
-            if size is not None:
-                # 19 digits hold SIZE_LIMIT; int() is slow, and refuses, far beyond that.
-                if size.isdigit() and len(size) <= 19 and int(size) <= SIZE_LIMIT:
-                    self.size = int(size)
-                else:
-                    self.broken = True
-
-
 class TarReader:
     """Iterate over the members of a tar stream, once, in order.
 
@@ -240,13 +86,14 @@ class TarReader:
     """
 
     def __init__(self, stream: ByteStream, member_limit: int = MEMBER_LIMIT) -> None:
-        self._source = _Source(stream)
+        self._source = ByteSource(stream)
         self._member_limit = member_limit
         self._damage: list[Damage] = []
         self._damages = 0
         self._report: TarReport | None = None
         self._headers = 0
         self._zeros = False  # an end-of-archive block since the last member
+        self._cut = False  # the stream ended inside something
         self.losses = 0
         """Damages so far by which members were lost: tells which members adjoin one."""
 
@@ -263,7 +110,9 @@ class TarReader:
 
     def __iter__(self) -> Iterator[Member]:
         source, limit = self._source, self._member_limit
-        extension: _Extension | None = None
+        if source.offset > 0:
+            raise RuntimeError("a TarReader is iterated once")
+        extension: Extension | None = None
         while True:
             offset = source.offset
             header = self._next_header()
@@ -275,7 +124,7 @@ class TarReader:
                     extension = None
                 offset = source.offset - BLOCK
             if header.kind in _EXTENSIONS:
-                extension = self._read_extension(header, extension or _Extension(offset))
+                extension = self._read_extension(header, extension or Extension(offset))
                 continue
             member = self._read_member(header, offset, extension, limit)
             extension = None
@@ -329,6 +178,7 @@ class TarReader:
             self._note(TRAILING_DATA, start, f"{skipped} bytes behind the end of the archive")
         else:
             self._note(CORRUPT_HEADER, start, f"{skipped} bytes skipped to the end of the file")
+            self._cut = True
 
     def _find_header(self) -> bool:
         """Move to the next valid header in the buffer; else behind its last whole block."""
@@ -363,7 +213,7 @@ class TarReader:
 
     # --- members ------------------------------------------------------------------------
 
-    def _read_extension(self, header: Header, extension: _Extension) -> _Extension | None:
+    def _read_extension(self, header: Header, extension: Extension) -> Extension | None:
         offset = self._source.offset - BLOCK
         if header.kind == b"g":
             # Applies to the whole archive; a path or size there would be nonsense.
@@ -381,7 +231,7 @@ class TarReader:
         return extension
 
     def _read_member(
-        self, header: Header, offset: int, extension: _Extension | None, limit: int
+        self, header: Header, offset: int, extension: Extension | None, limit: int
     ) -> Member | None:
         source = self._source
         raw_name, size = header.name, header.size
@@ -404,7 +254,7 @@ class TarReader:
                 self._note_cut(offset, repr(name), size)
                 return None
             return Member(name, "regular", offset, data_offset, size, source.offset, data)
-        if kind in _WITHOUT_DATA or not (regular or kind not in _REGULAR):
+        if not regular and kind in _WITHOUT_DATA:
             size = 0
         if kind == b"S" and not self._skip_sparse_map():
             self._note_cut(offset, repr(name), size)
@@ -437,27 +287,29 @@ class TarReader:
     def _note_cut(self, offset: int, what: str, size: int) -> None:
         self._note(TRUNCATED, offset, f"the file ends inside {what}, declared as {size} bytes")
 
-    def _note_orphan(self, extension: _Extension) -> None:
+    def _note_orphan(self, extension: Extension) -> None:
         self._note(CORRUPT_HEADER, extension.offset, "an extension header without its member")
 
     def _note(self, kind: str, offset: int, detail: str) -> None:
         self._damages += 1
         self.losses += kind in LOSSES
+        self._cut |= kind == TRUNCATED
         if len(self._damage) < DAMAGE_LIMIT:
             self._damage.append(Damage(kind, offset, detail))
 
     def _finish(self) -> None:
         source = self._source
-        truncated = bool(self._damage) and self._damage[-1].kind == TRUNCATED
-        if not self._zeros and not truncated:
+        if not self._zeros and not self._cut:
             self._note(NO_END_BLOCKS, source.offset, "no end-of-archive blocks")
         omitted = self._damages - len(self._damage)
-        self._report = TarReport(source.offset, source.digest(), tuple(self._damage), omitted)
+        self._report = TarReport(
+            source.offset, source.digest(), tuple(self._damage), self.losses, omitted
+        )
 
 
 _REGULAR: Final = (b"0", b"\0", b"7")
-_WITHOUT_DATA: Final = (b"1", b"2", b"3", b"4", b"5", b"6")
-"""Links, devices, directories, FIFOs: whatever their size field says, no data follows."""
+_WITHOUT_DATA: Final = (b"1", b"2", b"3", b"4", b"5", b"6", b"\0")
+"""Links, devices, directories, FIFOs, whatever their size says; `\\0` is one if not regular."""
 _EXTENSIONS: Final = (b"x", b"X", b"L", b"K", b"g")
 
 

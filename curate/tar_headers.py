@@ -80,16 +80,55 @@ def _size_field(field: bytes) -> int | None:
 def parse_pax(payload: bytes) -> dict[bytes, bytes] | None:
     r"""Read the records `LENGTH KEY=VALUE\n` of a PAX header; None if any is malformed."""
     records: dict[bytes, bytes] = {}
-    rest = payload.rstrip(b"\0")
-    while rest:
-        digits, space, _ = rest.partition(b" ")
-        if not space or not digits.isdigit() or len(digits) > 9:
+    start, size = 0, len(payload.rstrip(b"\0"))
+    while start < size:
+        # By position and within ten bytes: cutting the rest off a large payload at every record
+        # would take quadratic time.
+        space = payload.find(b" ", start, start + 10)
+        digits = payload[start:space]
+        if space < 0 or not digits.isdigit():
             return None
-        length = int(digits)
-        record = rest[len(digits) + 1 : length]
-        key, equals, value = record.partition(b"=")
-        if not equals or length > len(rest) or not value.endswith(b"\n"):
+        end = start + int(digits)
+        key, equals, value = payload[space + 1 : end].partition(b"=")
+        if end <= space or end > size or not equals or not value.endswith(b"\n"):
             return None
         records[key] = value[:-1]
-        rest = rest[length:]
+        start = end
     return records
+
+
+class Extension:
+    """What PAX and GNU headers say of the member that follows them.
+
+    Attributes:
+        offset: byte where the first of these headers starts.
+        name: the long name, if any.
+        size: bytes of data, if they say.
+        broken: a header was malformed, so name and size of the member are unknown.
+    """
+
+    __slots__ = ("broken", "name", "offset", "size")
+
+    def __init__(self, offset: int) -> None:
+        self.offset = offset
+        self.name: bytes | None = None
+        self.size: int | None = None
+        self.broken = False
+
+    def add(self, kind: bytes, payload: bytes) -> None:
+        """Take in the payload of a header of type `L`, `K`, `x` or `X`."""
+        if kind == b"L":
+            self.name = payload.partition(b"\0")[0]
+        elif kind in b"xX":
+            records = parse_pax(payload)
+            if records is None:
+                self.broken = True
+                return
+            self.name = records.get(b"path", self.name)
+            size = records.get(b"size")
+            if size is not None:
+                # 19 digits hold SIZE_LIMIT; int() is slow, and refuses, far beyond that.
+                if size.isdigit() and len(size) <= 19 and int(size) <= SIZE_LIMIT:
+                    self.size = int(size)
+                else:
+                    self.broken = True
