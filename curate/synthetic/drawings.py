@@ -6,24 +6,16 @@ and, beside real pairs, in training. A drawing is a pure function of its random 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 from PIL import Image
 
 from curate.synthetic.canvas import SUPERSAMPLE, Canvas
-from curate.synthetic.describe import Scene, write_caption
-from curate.synthetic.scenes import creatures, figures, outdoors, still_life, travel
+from curate.synthetic.describe import write_caption
+from curate.synthetic.scenes import COLOUR_ONLY, PAINTERS
 from curate.synthetic.styles import STYLES, Style, finish
 
-_PAINTERS: dict[str, Callable[[Canvas], Scene]] = {
-    **outdoors.SCENES,
-    **travel.SCENES,
-    **creatures.SCENES,
-    **still_life.SCENES,
-    **figures.SCENES,
-}
-SCENE_KINDS: tuple[str, ...] = tuple(_PAINTERS)
+SCENE_KINDS: tuple[str, ...] = tuple(PAINTERS)
+"""Names of the kinds of scene that :func:`draw_kind` knows."""
 
 # Sides in pixels: what a pool of small web pictures holds.
 _SIDES = (192, 208, 224, 240, 256, 288, 320)
@@ -52,8 +44,8 @@ def draw_kind(
     Raises:
         KeyError: there is no such kind of scene.
     """
-    painter = _PAINTERS[kind]
-    style = _style(rng, colour_only=kind in figures.COLOUR_ONLY)
+    painter = PAINTERS[kind]
+    style = _style(rng, colour_only=kind in COLOUR_ONLY)
     canvas = Canvas(size or _size(rng), rng, monochrome=style.monochrome)
     scene = painter(canvas)
     for step in canvas.finishing:

@@ -1,24 +1,15 @@
-"""Things that appear in more than one scene: trees, houses, flowers, faces."""
+"""Things that appear in more than one scene: trees, houses, flowers."""
 
 from __future__ import annotations
 
 import math
 
-from curate.synthetic.canvas import BLACK, RGB, WHITE, Canvas, darker, lighter
-
-SKINS: tuple[RGB, ...] = (
-    (246, 212, 184),
-    (226, 180, 142),
-    (188, 132, 92),
-    (140, 92, 62),
-    (96, 62, 44),
+from curate.synthetic.canvas import (
+    RGB,
+    WHITE,
+    Canvas,
+    darker,
 )
-HAIR = {
-    "black": (34, 28, 28),
-    "brown": (96, 60, 34),
-    "blond": (222, 184, 104),
-    "red": (170, 74, 36),
-}
 
 
 def round_tree(c: Canvas, x: float, y: float, size: float, leaf: RGB) -> None:
@@ -83,112 +74,3 @@ def tulip(c: Canvas, x: float, y: float, r: float, colour: RGB) -> None:
         c.polygon(
             [(x + (dx - 0.3) * r, y + 0.1 * r), tip, (x + (dx + 0.3) * r, y + 0.1 * r)], colour
         )
-
-
-def eyes(c: Canvas, x: float, y: float, gap: float, r: float, iris: RGB | None = None) -> None:
-    """Two eyes; plain dark ones without an iris colour."""
-    for side in (-1, 1):
-        ex = x + side * gap
-        if iris is not None:
-            c.disc(ex, y, r * 1.6, WHITE)
-            c.disc(ex, y, r, iris)
-        c.disc(ex, y, r * (0.55 if iris is not None else 1.0), BLACK)
-        c.disc(ex - r * 0.3, y - r * 0.35, r * 0.28, WHITE)
-
-
-def person(
-    c: Canvas, x: float, y: float, size: float, top: RGB, legs: RGB, *, dress: bool = False
-) -> None:
-    """A standing figure of height ``size`` whose feet are at (x, y)."""
-    skin, hair = c.vary(c.pick(SKINS), 6), c.pick(tuple(HAIR.values()))
-    c.veil(x, y, size * 0.22, size * 0.04)
-    swing = c.uniform(0.02, 0.1) * size
-    for side in (-1, 1):
-        foot = x + side * (size * 0.05 + swing * 0.5)
-        c.line([(x + side * size * 0.05, y - size * 0.45), (foot, y)], legs, size * 0.08)
-        c.ellipse(foot + side * size * 0.02, y, size * 0.055, size * 0.025, darker(legs, 0.6))
-        hand = (x + side * (size * 0.17 + swing), y - size * c.uniform(0.42, 0.62))
-        c.line([(x + side * size * 0.09, y - size * 0.76), hand], darker(top, 0.12), size * 0.06)
-        c.disc(*hand, size * 0.03, skin)
-    if dress:
-        c.polygon(
-            [
-                (x - size * 0.09, y - size * 0.8),
-                (x + size * 0.09, y - size * 0.8),
-                (x + size * 0.2, y - size * 0.3),
-                (x - size * 0.2, y - size * 0.3),
-            ],
-            top,
-            0.18,
-        )
-    else:
-        c.rect(
-            x - size * 0.12,
-            y - size * 0.8,
-            x + size * 0.12,
-            y - size * 0.42,
-            top,
-            shade=0.18,
-            radius=size * 0.04,
-        )
-    c.disc(x, y - size * 0.91, size * 0.092, hair)
-    c.disc(x, y - size * 0.885, size * 0.08, skin, 0.12)
-    eyes(c, x, y - size * 0.89, size * 0.03, size * 0.011)
-    c.arc(
-        (x - size * 0.03, y - size * 0.88, x + size * 0.03, y - size * 0.845),
-        20,
-        160,
-        (150, 60, 60),
-        size * 0.012,
-    )
-
-
-def fruit(c: Canvas, kind: str, x: float, y: float, r: float) -> None:
-    """One piece of fruit of about radius ``r``."""
-    colours: dict[str, RGB] = {
-        "apple": (204, 44, 46),
-        "orange": (240, 140, 40),
-        "lemon": (244, 214, 70),
-        "pear": (176, 196, 78),
-        "plum": (96, 52, 120),
-        "peach": (246, 172, 122),
-        "green apple": (136, 186, 66),
-        "lime": (104, 168, 60),
-    }
-    colour = c.vary(colours.get(kind, (240, 208, 72)), 10)
-    if kind == "banana":
-        c.arc((x - r * 1.3, y - r * 1.6, x + r * 1.3, y + r), 20, 160, (238, 204, 70), r * 0.5)
-        c.arc(
-            (x - r * 1.3, y - r * 1.6, x + r * 1.3, y + r * 0.9), 24, 156, (214, 172, 48), r * 0.1
-        )
-    elif kind == "grapes":
-        tone = c.vary((98, 54, 130))
-        for row in range(4):
-            for i in range(4 - row):
-                gx = x + (i - (3 - row) / 2) * r * 0.55
-                c.disc(gx, y - r * 0.7 + row * r * 0.48, r * 0.32, c.vary(tone, 8), 0.35)
-    elif kind == "pear":
-        c.disc(x, y - r * 0.7, r * 0.55, colour, 0.3)
-        c.disc(x, y, r * 0.9, colour, 0.3)
-        c.line([(x, y - r * 1.2), (x + r * 0.1, y - r * 1.6)], (92, 62, 40), r * 0.12)
-    elif kind == "lemon":
-        c.ellipse(x, y, r * 1.15, r * 0.8, colour, shade=0.3)
-        c.disc(x + r * 1.1, y, r * 0.16, darker(colour, 0.12))
-    elif kind == "cherry":
-        c.disc(x, y, r * 0.6, (176, 20, 44), 0.4)
-        c.line([(x, y - r * 0.5), (x + r * 0.4, y - r * 1.7)], (88, 112, 50), r * 0.1)
-    elif kind == "strawberry":
-        red = c.vary((214, 42, 56), 8)
-        c.polygon([(x - r * 0.8, y - r * 0.4), (x + r * 0.8, y - r * 0.4), (x, y + r * 1.1)], red)
-        c.ellipse(x, y - r * 0.4, r * 0.8, r * 0.5, red, shade=0.15)
-        for px, py in c.rng.random((9, 2)):
-            c.disc(x + (px - 0.5) * r, y + (py - 0.5) * r, r * 0.06, (250, 214, 130))
-        c.polygon(
-            [(x - r * 0.6, y - r * 0.9), (x, y - r * 0.5), (x + r * 0.6, y - r * 0.9)],
-            (80, 140, 60),
-        )
-    else:
-        c.disc(x, y, r, colour, 0.38)
-        c.line([(x, y - r * 0.85), (x + r * 0.12, y - r * 1.25)], (92, 62, 40), r * 0.12)
-        if "apple" in kind:
-            c.ellipse(x + r * 0.35, y - r * 1.1, r * 0.28, r * 0.13, lighter((70, 130, 60), 0.1))
