@@ -163,7 +163,7 @@ class TarReader:
         source = self._source
         start = source.offset
         if self._headers == 0:
-            _refuse_compression(source.buffer[source.position : source.position + BLOCK])
+            _refuse_known_formats(source.buffer[source.position : source.position + BLOCK])
         source.position += BLOCK
         while source.fill(BLOCK) >= BLOCK:
             if self._find_header():
@@ -205,7 +205,8 @@ class TarReader:
         if not rest.strip(b"\0"):
             return
         if self._headers == 0:
-            raise ShardError(f"not a tar archive: {size} bytes behind {offset}, and no header")
+            _refuse_known_formats(rest)
+            raise ShardError(f"not a tar archive: {offset + size} bytes without a header")
         if self._zeros:
             self._note(TRAILING_DATA, offset, f"{size} bytes behind the end of the archive")
         else:
@@ -313,7 +314,7 @@ _WITHOUT_DATA: Final = (b"1", b"2", b"3", b"4", b"5", b"6", b"\0")
 _EXTENSIONS: Final = (b"x", b"X", b"L", b"K", b"g")
 
 
-def _refuse_compression(start: bytes) -> None:
+def _refuse_known_formats(start: bytes) -> None:
     """Raise ShardError if the first bytes of the shard are those of something well known."""
     for magic, name, tool in _COMPRESSIONS:
         if start.startswith(magic):
