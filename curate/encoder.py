@@ -158,7 +158,7 @@ def _quiet_root_logger() -> Any:
         root.setLevel(level)
 
 
-def _create(config: ModelConfig, device: str) -> torch.nn.Module:
+def _create(config: ModelConfig, device: str) -> Any:
     import open_clip
 
     name = open_clip_name(config.name)
@@ -181,7 +181,7 @@ def _create(config: ModelConfig, device: str) -> torch.nn.Module:
             f"model.name={config.name!r}, pretrained={config.pretrained!r} cannot be loaded: {exc}."
             " Check the name, that the files are complete, and that this machine can reach the hub"
         ) from exc
-    return cast(torch.nn.Module, model.eval())
+    return model.eval()
 
 
 def _check_builtin(name: str, pretrained: str | None, open_clip: Any) -> None:
@@ -222,10 +222,10 @@ class Encoder:
     def __init__(self, config: ModelConfig) -> None:
         device = resolve_device(config.device)
         precision = resolve_precision(config.precision, device)
-        self._model: Any = _create(config, device)
+        self._model = _create(config, device)
         self._device = torch.device(device)
         self._autocast_dtype = AUTOCAST_DTYPE[precision]
-        preprocess = dict(self._model.visual.preprocess_cfg)
+        preprocess: dict[str, Any] = dict(self._model.visual.preprocess_cfg)
         self._mean = self._channel_constant(preprocess["mean"])
         self._std = self._channel_constant(preprocess["std"])
         self.info = self._describe(config, preprocess, device, precision)

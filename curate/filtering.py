@@ -152,7 +152,8 @@ def write_filtered(
     """
     name = subset.summary["name"]
     stem = f"{filtered_folder(name)}/{plan.name}"
-    tables, notes = [], {}
+    tables: list[pa.Table] = []
+    notes: dict[str, Any] = {}
     with store.create(f"{stem}.tar") as sink:
         for piece in plan.pieces:
             rows = kept_rows(store, subset, piece)
@@ -276,11 +277,26 @@ def _join(own: pa.Table, table: pa.Table) -> tuple[pa.Table, str | None]:
         pairs = zip(own["uid"].to_pylist(), joined["uid"].to_pylist(), strict=True)
         if differing := sum(theirs not in (None, ours) for ours, theirs in pairs):
             notes.append(f"{differing} uids differ from the tar's")
-    extra = [c for c in joined.column_names if c not in own.column_names]
     columns = {name: own[name] for name in ("key", "uid")}
-    columns |= {name: joined[name] for name in extra}
-    columns |= {name: own[name] for name in SIDECAR_COLUMNS}
+    columns |= {c: joined[c] for c in joined.column_names if c not in columns}
+    columns |= {c: own[c] for c in own.column_names if c not in columns}
     return pa.table(columns), "; ".join(notes) or None
+
+
+def begin_outputs(store: Store, subset: Subset, samples_per_shard: int | None) -> frozenset[str]:
+    """Prepare the folder of filtered shards and tell which output shards are committed.
+
+    Shards of an older subset of the same name, or of another size, are removed first.
+    """
+    name = subset.summary["name"]
+    header = f"state/shards/{name}/identity.json"
+    parts = {"subset": subset.identity, "samples_per_shard": samples_per_shard}
+    if not store.exists(header) or store.read_json(header) != parts:
+        store.remove(f"state/shards/{name}")
+        store.remove(filtered_folder(name))
+        store.write_json(header, parts)
+    names = store.names(f"state/shards/{name}", ".json")
+    return frozenset(n.removesuffix(".json") for n in names if n != "identity.json")
 
 
 def write_sizes(store: Store, subset: str, plans: Sequence[OutputPlan]) -> None:

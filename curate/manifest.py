@@ -7,12 +7,13 @@ and checksums. Markers hold no clock and no host name: the same work gives the s
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 import pyarrow as pa
 
+from curate.config import digest
 from curate.errors import AccountingError, OutputError, RunDirError
 from curate.outputs import Store, Written
 from curate.schema import OK, REJECTIONS
@@ -94,7 +95,7 @@ class Marker:
 
     Attributes:
         shard, url, size, sha256: the input, as it was read.
-        identity: of model, Reference and configuration, see `RunDir.claim`.
+        identity: of model, Reference and configuration, from `RunDir.claim`.
         counts: read and rejected.
         damage: what was wrong with the tar itself, in order of offset.
         notes: what is odd, but lost nothing: name -> count or text.
@@ -131,6 +132,15 @@ class Marker:
             ) from exc
 
 
+def _check_same_file(before: Shard, now: Shard) -> None:
+    sizes = {before.size, now.size} - {None}
+    if before.url != now.url or len(sizes) > 1:
+        raise RunDirError(
+            f"shard {now.id!r} was {before.url} ({before.size} bytes) in this run directory and is"
+            f" {now.url} ({now.size} bytes) now; choose another output.run_dir"
+        )
+
+
 class RunDir:
     """Names of everything in a run directory, and the state of the run."""
 
@@ -139,10 +149,17 @@ class RunDir:
 
     # --- the input -------------------------------------------------------------------------
 
-    def write_manifest(self, shards: Iterable[Shard]) -> None:
-        """Record the shards of the run, in their order."""
-        rows = list(shards)
-        columns = [[s.id for s in rows], [s.url for s in rows], [s.size for s in rows]]
+    def write_manifest(self, shards: Sequence[Shard]) -> None:
+        """Record the shards of the run, in their order.
+
+        Raises:
+            RunDirError: a shard of the same id was another file in an earlier run.
+        """
+        if self.store.exists(MANIFEST):
+            before = {shard.id: shard for shard in self.read_manifest()}
+            for shard in shards:
+                _check_same_file(before.get(shard.id, shard), shard)
+        columns = [[s.id for s in shards], [s.url for s in shards], [s.size for s in shards]]
         table = pa.table(
             [pa.array(c, type=f.type) for c, f in zip(columns, MANIFEST_SCHEMA, strict=True)],
             schema=MANIFEST_SCHEMA,
@@ -162,26 +179,28 @@ class RunDir:
         rows = zip(columns["shard"], columns["url"], columns["size"], strict=True)
         return tuple(Shard(id=shard, url=url, size=size) for shard, url, size in rows)
 
-    def claim(self, parts: Mapping[str, Any], identity: str) -> None:
-        """Bind the directory to what its scores depend on.
+    def claim(self, relative: str, parts: Mapping[str, Any]) -> str:
+        """Bind a part of the directory to what it depends on; return the identity of that.
 
         Raises:
-            RunDirError: it already holds scores made in another way; names what differs.
+            RunDirError: it was made in another way before; names what differs.
         """
-        if not self.store.exists(IDENTITY):
-            self.store.write_json(IDENTITY, {"identity": identity, "parts": dict(parts)})
-            return
-        found = self.store.read_json(IDENTITY)
+        identity = digest(parts)
+        try:
+            found = self.store.read_json(relative)
+        except FileNotFoundError:
+            self.store.write_json(relative, {"identity": identity, "parts": dict(parts)})
+            return identity
         if found["identity"] == identity:
-            return
+            return identity
         old = found["parts"]
         changes = [
-            f"{key}: {old.get(key)!r} there, {parts.get(key)!r} now"
+            f"{key} was {old.get(key)!r} and is {parts.get(key)!r} now"
             for key in sorted(set(old) | set(parts))
             if old.get(key) != parts.get(key)
         ]
         raise RunDirError(
-            f"{self.store} holds scores that were made in another way ({'; '.join(changes)})."
+            f"{self.store} holds results that were made in another way: {'; '.join(changes)}."
             " Choose another output.run_dir, or delete this one"
         )
 
@@ -193,6 +212,15 @@ class RunDir:
             return Marker.from_json(self.store.read_json(f"{STATE}/{shard}.json"))
         except FileNotFoundError:
             return None
+
+    def require_marker(self, shard: str) -> Marker:
+        """The marker of a shard that must be committed. Raises RunDirError."""
+        marker = self.marker(shard)
+        if marker is None:
+            raise RunDirError(
+                f"{self.store}: shard {shard!r} has no marker in {STATE}/; run `curate score` again"
+            )
+        return marker
 
     def commit(self, marker: Marker) -> None:
         """Make a shard's outputs count. Raises AccountingError if they do not balance."""

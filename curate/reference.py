@@ -240,11 +240,11 @@ def load(store: Store, folder: str) -> Reference:
             " short; copy it again or fit the Reference again"
         )
     with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-        sides = [
+        image, text = (
             Side(**{field: arrays[f"{name}_{field}"] for field in Side.__dataclass_fields__})
             for name in ("image", "text")
-        ]
-    return Reference(*sides, description)
+        )
+    return Reference(image, text, description)
 
 
 def load_sample_table(store: Store, folder: str) -> pa.Table:

@@ -1,0 +1,192 @@
+"""The command line: each command reads a configuration, calls one function, prints the outcome."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from curate import __version__, reporting
+from curate.config import Config, load_config
+from curate.errors import CurateError, VerificationError
+from curate.manifest import RunDir
+from curate.outputs import Store
+
+app = typer.Typer(
+    name="curate",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_show_locals=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help=(
+        "Filter image-text pools by how much each image and each caption says.\n\n"
+        "Exit codes: 0 done; 1 failed; 2 wrong configuration or request; 3 done, but some shards"
+        " could not be read; 4 the accounts or checksums do not match."
+    ),
+)
+out = Console(highlight=False)
+
+ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG.yaml", help="The run's configuration.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override, e.g. --set reference.seed=1."),
+]
+RunDirArgument = Annotated[str, typer.Argument(metavar="RUN_DIR", help="A run directory or URL.")]
+
+
+def _stage(path: Path, overrides: list[str] | None, name: str) -> None:
+    config = load_config(path, overrides or [])
+    finish(config, name)
+
+
+def finish(config: Config, command: str) -> None:
+    """Run a command and print its outcome; exits with 3 if shards could not be read."""
+    from curate import commands  # Ray and torch take seconds to import; --help must not
+
+    run: Callable[[Config], commands.Outcome] = getattr(commands, f"run_{command}")
+    outcome = run(config)
+    reporting.print_outcome(out, outcome)
+    if outcome.unreadable and not config.limits.tolerate_unreadable_shards:
+        raise typer.Exit(3)
+
+
+@app.command()
+def fit(config: ConfigPath, override: Overrides = None) -> None:
+    """Fit the Reference (means, covariances, quantiles) on a sample of pairs.
+
+    Example: `curate fit run.yaml --set reference.samples=20000`
+    """
+    _stage(config, override, "fit")
+
+
+@app.command()
+def score(config: ConfigPath, override: Overrides = None) -> None:
+    """Embed and score every pair into scores/*.parquet; fits the Reference first if need be.
+
+    Scored shards are skipped, so that a run that was stopped goes on where it was.
+
+    Example: `curate score run.yaml --set model.precision=bf16`
+    """
+    _stage(config, override, "score")
+
+
+@app.command()
+def select(config: ConfigPath, override: Overrides = None) -> None:
+    """Apply the rules to the scores: a subset with a reason for every dropped sample.
+
+    Reads Parquet only; change a threshold and select again, it takes seconds.
+
+    Example: `curate select run.yaml --set output.subset=strict`
+    """
+    _stage(config, override, "select")
+
+
+@app.command(name="filter")
+def filter_command(config: ConfigPath, override: Overrides = None) -> None:
+    """Write the subset's samples as new shards, byte for byte, with score columns beside them.
+
+    Example: `curate filter run.yaml --set output.samples_per_shard=10000`
+    """
+    _stage(config, override, "filter")
+
+
+@app.command()
+def run(config: ConfigPath, override: Overrides = None) -> None:
+    """Fit, score, select and filter in one go, skipping what is already done.
+
+    Example: `curate run configs/first.yaml --set output.run_dir=runs/second`
+    """
+    _stage(config, override, "all")
+
+
+@app.command()
+def status(run_dir: RunDirArgument) -> None:
+    """Show how far a run is: shards, counts, rejections by reason, failures, subsets.
+
+    Example: `curate status runs/first`
+    """
+    reporting.print_status(out, RunDir(Store(run_dir)))
+
+
+@app.command()
+def verify(
+    run_dir: RunDirArgument,
+    deep: Annotated[
+        bool, typer.Option(help="Also compare filtered shards with the input shards.")
+    ] = False,
+) -> None:
+    """Recompute checksums, counts and decisions of a run; exits with 4 if anything differs.
+
+    Example: `curate verify runs/first --deep`
+    """
+    from curate.verification import verify as check
+
+    findings = check(RunDir(Store(run_dir)), deep=deep)
+    reporting.print_findings(out, findings)
+    if findings.problems:
+        raise VerificationError(
+            f"{len(findings.problems)} problems in {run_dir}; each line above says what to do"
+        )
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Option(help="Where the pool and the run are put.")] = Path(
+        "runs/demo"
+    ),
+    pairs: Annotated[int, typer.Option(min=100, help="Pairs to draw.")] = 1200,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the drawn pool.")] = 0,
+) -> None:
+    """Draw a small pool with placeholders and scrubbed captions, filter it, report what was caught.
+
+    Needs no data and no network: the pool is rendered and the model ships with curate.
+
+    Example: `curate demo --pairs 2000`
+    """
+    from curate.demo import prepare, report
+
+    prepared = prepare(folder, pairs, seed, out)
+    finish(prepared.config, "all")
+    report(prepared, out)
+
+
+def _version(value: bool) -> None:
+    if value:
+        out.print(f"curate {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Hold options that stand before a command."""
+
+
+def main() -> None:
+    """Entry point: errors that curate raises on purpose become one message and an exit code."""
+    try:
+        app()
+    except CurateError as exc:
+        Console(stderr=True, highlight=False).print(
+            f"[bold red]error:[/] {_plain(str(exc))}", soft_wrap=True
+        )
+        sys.exit(exc.exit_code)
+
+
+def _plain(text: str) -> str:
+    from rich.markup import escape
+
+    # File and member names come from the data: neither markup nor terminal codes of theirs count.
+    return escape("".join(c if c.isprintable() or c == "\n" else "�" for c in text))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,257 @@
+"""The Ray actors that embed: embedders hold the model, workers read, decode and commit."""
+
+from __future__ import annotations
+
+import io
+import itertools
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import ray
+import torch
+
+from curate.config import ModelConfig
+from curate.encoder import Encoder, ModelInfo, Pixels, Tokens, load_tokenizer
+from curate.errors import ShardError
+from curate.manifest import Counts, RunDir
+from curate.numerics.selection import Node
+from curate.outputs import Store
+from curate.pipeline.light import Batch, shards_of
+from curate.reference import Reference, Scorer
+from curate.reference import load as load_reference
+from curate.samples import SamplePolicy
+from curate.schema import IMAGE_NORM, TEXT_NORM
+from curate.scoring import BatchPlan, ModelOutput
+from curate.shard_tasks import ScoreTask, embed_chosen, score_shard
+from curate.shards import Shard
+
+BATCHES_IN_FLIGHT: Final = 3
+"""Per worker: one in the model, one on its way, one waiting. More only fills the object store."""
+
+
+@dataclass(frozen=True)
+class ReferenceHandle:
+    """The broadcast Reference, and the file to read it from should the object be lost.
+
+    The object reference travels inside a tuple, so that Ray passes it on instead of fetching it
+    for every call.
+    """
+
+    identity: str
+    objects: tuple[Any, ...]
+    store: Store
+    folder: str
+
+    def get(self) -> Reference:
+        """Fetch the Reference, from the object store or from its file."""
+        try:
+            fetched: Reference = ray.get(self.objects[0])
+        except (ray.exceptions.ObjectLostError, ray.exceptions.ReferenceCountingAssertionError):
+            return load_reference(self.store, self.folder)
+        return fetched
+
+
+class Embedder:
+    """Holds the model. A restarted actor loads it again at its first batch."""
+
+    def __init__(self, config: ModelConfig, threads: int) -> None:
+        torch.set_num_threads(threads)
+        self._config = config
+        self._encoder: Encoder | None = None
+        self._scorer: tuple[str, Scorer] | None = None
+
+    def info(self) -> ModelInfo:
+        """Load the model if need be and describe it. Raises ModelError."""
+        return self._loaded().info
+
+    def _loaded(self) -> Encoder:
+        if self._encoder is None:
+            self._encoder = Encoder(self._config)
+        return self._encoder
+
+    def embed(self, pixels: Pixels, tokens: Tokens) -> ModelOutput:
+        """Embed a batch; no scores but the norms."""
+        embeddings = self._loaded().encode(pixels, tokens)
+        norms = {IMAGE_NORM: embeddings.image_norm, TEXT_NORM: embeddings.text_norm}
+        return ModelOutput(
+            scores={name: _host(values) for name, values in norms.items()},
+            image=_host(embeddings.image),
+            text=_host(embeddings.text),
+        )
+
+    def score(
+        self, pixels: Pixels, tokens: Tokens, reference: ReferenceHandle, keep_embeddings: bool
+    ) -> ModelOutput:
+        """Embed and score a batch; embeddings return as float16, and only if asked for."""
+        encoder = self._loaded()
+        if self._scorer is None or self._scorer[0] != reference.identity:
+            scorer = Scorer(reference.get(), encoder.info.device)
+            self._scorer = (reference.identity, scorer)
+        embeddings = encoder.encode(pixels, tokens)
+        scores = self._scorer[1](embeddings.image, embeddings.text)
+        scores |= {IMAGE_NORM: embeddings.image_norm, TEXT_NORM: embeddings.text_norm}
+        return ModelOutput(
+            scores={name: _host(values) for name, values in scores.items()},
+            image=_host(embeddings.image.half()) if keep_embeddings else None,
+            text=_host(embeddings.text.half()) if keep_embeddings else None,
+        )
+
+
+def _host(values: torch.Tensor) -> npt.NDArray[Any]:
+    array: npt.NDArray[Any] = values.cpu().numpy()
+    return array
+
+
+class LeastLoaded:
+    """An EmbedClient over a pool: each batch goes to the embedder with the fewest of ours."""
+
+    def __init__(self, embedders: tuple[Any, ...], call: str, *arguments: Any) -> None:
+        self._embedders = embedders
+        self._call = call
+        self._arguments = arguments
+        self._load = [0] * len(embedders)
+        self._turn = itertools.cycle(range(len(embedders)))
+
+    def submit(self, pixels: Pixels, tokens: Tokens) -> tuple[int, Any]:
+        """Send a batch."""
+        first = next(self._turn)
+        order = [(first + i) % len(self._load) for i in range(len(self._load))]
+        at = min(order, key=self._load.__getitem__)
+        self._load[at] += 1
+        method = getattr(self._embedders[at], self._call)
+        return at, method.remote(pixels, tokens, *self._arguments)
+
+    def collect(self, handle: tuple[int, Any]) -> ModelOutput:
+        """Wait for a batch."""
+        at, reference = handle
+        output: ModelOutput = ray.get(reference)
+        self._load[at] -= 1
+        return output
+
+
+@dataclass(frozen=True)
+class WorkerJob:
+    """What every worker that embeds needs."""
+
+    run: Store
+    model: ModelInfo
+    policy: SamplePolicy
+    batch_size: int
+    embedders: tuple[Any, ...]
+    tally: Any
+
+
+@dataclass(frozen=True)
+class ScoreJob:
+    """What scoring needs besides."""
+
+    worker: WorkerJob
+    identity: str
+    reference: ReferenceHandle
+    save_embeddings: bool
+    preview: Node | None
+
+
+@dataclass(frozen=True)
+class SampleJob:
+    """What taking the Reference's sample needs besides."""
+
+    worker: WorkerJob
+    seed: int
+    threshold: int
+
+
+def _task(job: WorkerJob, **fields: Any) -> ScoreTask:
+    plan = BatchPlan(
+        pixels=job.model.pixels,
+        tokenize=load_tokenizer(job.model.name, job.model.context_length),
+        max_pixels=job.policy.image_pixels,
+        batch_size=job.batch_size,
+        depth=BATCHES_IN_FLIGHT,
+    )
+    return ScoreTask(policy=job.policy, plan=plan, **fields)
+
+
+def _tell(tally: Any, counts: Counts) -> None:
+    tally.add.remote(
+        {
+            "read": counts.read,
+            "rejected": sum(counts.rejected.values()),
+            "dropped": sum(counts.dropped.values()),
+        }
+    )
+
+
+class ScoreWorker:
+    """Scores and commits shards; one row per shard in, one row per shard out."""
+
+    def __init__(self, job: ScoreJob) -> None:
+        self._job = job
+        self._run = RunDir(job.worker.run)
+        self._task = _task(
+            job.worker,
+            identity=job.identity,
+            save_embeddings=job.save_embeddings,
+            preview=job.preview,
+        )
+
+    def __call__(self, batch: Batch) -> Batch:
+        """Score the shards of a batch; an unreadable one is recorded and the rest goes on."""
+        errors = [self._score(shard) for shard in shards_of(batch)]
+        return {"id": batch["id"], "error": np.array(errors, dtype=object)}
+
+    def _score(self, shard: Shard) -> str:
+        job = self._job.worker
+        client = LeastLoaded(job.embedders, "score", self._job.reference, self._job.save_embeddings)
+        try:
+            score_shard(self._run, shard, self._task, client, lambda c: _tell(job.tally, c))
+        except ShardError as exc:
+            self._run.fail(shard, str(exc))
+            job.tally.add.remote({"shards": 1, "failed": 1})
+            return str(exc)
+        job.tally.add.remote({"shards": 1})
+        return ""
+
+
+class SampleWorker:
+    """Embeds the chosen samples of shards."""
+
+    def __init__(self, job: SampleJob) -> None:
+        self._job = job
+        self._task = _task(job.worker, identity="")
+
+    def __call__(self, batch: Batch) -> Batch:
+        """Return, per shard, an Arrow stream of its rows and an npz of its embeddings."""
+        tables, arrays = [], []
+        for shard in shards_of(batch):
+            job = self._job
+            scores = embed_chosen(
+                shard,
+                self._task,
+                job.seed,
+                job.threshold,
+                LeastLoaded(job.worker.embedders, "embed"),
+                lambda c: _tell(self._job.worker.tally, c),
+            )
+            image, text = scores.embeddings(np.float32)
+            buffer = io.BytesIO()
+            np.savez(buffer, image=image, text=text)
+            arrays.append(buffer.getvalue())
+            tables.append(_ipc(scores.to_table()))
+            job.worker.tally.add.remote({"shards": 1})
+        return {
+            "id": batch["id"],
+            "table": np.array(tables, dtype=object),
+            "arrays": np.array(arrays, dtype=object),
+        }
+
+
+def _ipc(table: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    data: bytes = sink.getvalue().to_pybytes()
+    return data

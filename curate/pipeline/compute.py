@@ -1,0 +1,111 @@
+"""How many embedders and workers fit the cluster: a pure function, checked before the start.
+
+On two CPUs, actors that reserve every CPU leave none for the rest, and Ray waits in silence. So
+the budget is counted first, and what is missing is said.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from curate.config import ComputeConfig
+from curate.errors import ResourceError
+
+CPU_THREADS_PER_EMBEDDER: Final = 4
+"""Beyond four threads a forward pass on a CPU scales badly; more embedders use the cores better."""
+
+CPU_BATCH: Final = 32
+GPU_BATCH: Final = 256
+"""Pairs per batch: enough to fill the device, small enough to keep several in flight."""
+
+
+@dataclass(frozen=True, slots=True)
+class ComputePlan:
+    """What is started.
+
+    Attributes:
+        embedders: actors that hold the model.
+        embedder_gpus, embedder_cpus: logical resources of each.
+        threads: torch threads of each.
+        workers: actors that read and decode.
+        worker_cpus: logical CPUs of each.
+        batch_size: pairs per batch.
+    """
+
+    embedders: int
+    embedder_gpus: float
+    embedder_cpus: float
+    threads: int
+    workers: int
+    worker_cpus: float
+    batch_size: int
+
+    @property
+    def cpus(self) -> float:
+        """Logical CPUs that the plan takes."""
+        return self.embedders * self.embedder_cpus + self.workers * self.worker_cpus
+
+
+def plan_compute(
+    config: ComputeConfig, device: str, cpus: float, gpus: float, shards: int
+) -> ComputePlan:
+    """Fit the request to the cluster.
+
+    Args:
+        config: explicit numbers, or `auto`.
+        device: `auto`, `cpu` or `cuda`, as configured.
+        cpus, gpus: what the cluster offers, in logical units.
+        shards: shards to do; more workers than shards would idle.
+
+    Raises:
+        ResourceError: the request does not fit; says what is missing and what to change.
+    """
+    if device == "cuda" and gpus < 1:
+        raise ResourceError(
+            "model.device=cuda, but the cluster has no GPU; use device: auto or cpu, or add GPUs"
+        )
+    on_gpu = gpus >= 1 and device != "cpu"
+    unit = 1.0 if cpus >= 2 else cpus / 2
+    if unit <= 0:
+        raise ResourceError("the cluster has no CPU to offer; start Ray with --num-cpus=2 or more")
+    embedders = _embedders(config, on_gpu, int(cpus), int(gpus))
+    if config.workers == "auto":
+        workers = max(1, min(shards, int(cpus / unit) - embedders))
+    else:
+        workers = config.workers
+    plan = ComputePlan(
+        embedders=embedders,
+        embedder_gpus=1.0 if on_gpu else 0.0,
+        embedder_cpus=unit,
+        threads=1 if on_gpu else max(1, min(CPU_THREADS_PER_EMBEDDER, int(cpus) // embedders)),
+        workers=workers,
+        worker_cpus=unit,
+        batch_size=(GPU_BATCH if on_gpu else CPU_BATCH)
+        if config.batch_size == "auto"
+        else config.batch_size,
+    )
+    _check(plan, cpus, gpus)
+    return plan
+
+
+def _embedders(config: ComputeConfig, on_gpu: bool, cpus: int, gpus: int) -> int:
+    if config.embedders != "auto":
+        return config.embedders
+    if on_gpu:
+        # One CPU at least must be left to a worker, or no embedder is ever fed.
+        return max(1, min(gpus, cpus - 1))
+    return max(1, cpus // CPU_THREADS_PER_EMBEDDER)
+
+
+def _check(plan: ComputePlan, cpus: float, gpus: float) -> None:
+    if plan.embedders * plan.embedder_gpus > gpus:
+        raise ResourceError(
+            f"compute.embedders={plan.embedders} needs {plan.embedders} GPUs, the cluster has"
+            f" {gpus:g}; lower it or use `auto`"
+        )
+    if plan.cpus > cpus:
+        raise ResourceError(
+            f"compute.embedders={plan.embedders} and compute.workers={plan.workers} need"
+            f" {plan.cpus:g} CPUs, the cluster has {cpus:g}; lower one of them, or use `auto`"
+        )

@@ -1,0 +1,104 @@
+"""The Ray actors that never embed. They import no torch, which would cost them seconds to start."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from curate.errors import ShardError
+from curate.filtering import OutputPlan, Piece, write_filtered
+from curate.manifest import RunDir
+from curate.outputs import Store
+from curate.samples import SamplePolicy
+from curate.sampling import hash_samples
+from curate.shards import Shard
+from curate.subsets import Subset
+
+UNKNOWN_SIZE: Final = -1
+"""Stands for None in a Ray Data block, whose columns have one type."""
+
+Batch = dict[str, npt.NDArray[Any]]
+
+
+class Tally:
+    """Counts what the workers report, for the progress line. Never holds anything per sample."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+
+    def add(self, counts: dict[str, int]) -> None:
+        """Add to the counts."""
+        self._counts.update(counts)
+
+    def snapshot(self) -> dict[str, int]:
+        """The counts so far."""
+        return dict(self._counts)
+
+
+def shards_of(batch: Batch) -> list[Shard]:
+    """The shards of a Ray Data batch."""
+    rows = zip(batch["id"], batch["url"], batch["size"], strict=True)
+    return [
+        Shard(id=str(i), url=str(u), size=None if s == UNKNOWN_SIZE else int(s)) for i, u, s in rows
+    ]
+
+
+@dataclass
+class HashWorker:
+    """Hashes the samples of shards, for choosing the Reference's sample."""
+
+    policy: SamplePolicy
+    seed: int
+
+    def __call__(self, batch: Batch) -> Batch:
+        """Return each shard's hashes as bytes of int64, and its error if it cannot be read."""
+        hashes, errors = [], []
+        for shard in shards_of(batch):
+            try:
+                hashes.append(hash_samples(shard, self.policy, self.seed).tobytes())
+                errors.append("")
+            except ShardError as exc:
+                hashes.append(b"")
+                errors.append(str(exc))
+        return {
+            "id": batch["id"],
+            "hashes": np.array(hashes, dtype=object),
+            "error": np.array(errors, dtype=object),
+        }
+
+
+@dataclass
+class FilterWorker:
+    """Writes output shards; one row per output shard."""
+
+    store: Store
+    subset: Subset
+    tally: Any
+
+    def __call__(self, batch: Batch) -> Batch:
+        """Write the output shards of a batch; an input that changed or vanished is an error."""
+        errors = []
+        run = RunDir(self.store)
+        for number, raw in zip(batch["number"], batch["pieces"], strict=True):
+            pieces = tuple(Piece(p["shard"], int(p["first"]), int(p["last"])) for p in raw)
+            plan = OutputPlan(int(number), pieces)
+            errors.append(self._write(run, plan))
+        return {"number": batch["number"], "error": np.array(errors, dtype=object)}
+
+    def _write(self, run: RunDir, plan: OutputPlan) -> str:
+        shards, sizes = {}, {}
+        try:
+            for piece in plan.pieces:
+                marker = run.require_marker(piece.shard)
+                shards[piece.shard] = Shard(piece.shard, marker.url, marker.size)
+                sizes[piece.shard] = marker.size
+            write_filtered(self.store, self.subset, plan, shards, sizes)
+        except ShardError as exc:
+            self.tally.add.remote({"shards": 1, "failed": 1})
+            return str(exc)
+        self.tally.add.remote({"shards": 1, "read": plan.samples})
+        return ""

@@ -1,0 +1,126 @@
+"""What the commands print: small tables of counts, reasons and places."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from curate import subsets
+from curate.manifest import Counts, RunDir
+from curate.schema import REJECTIONS
+
+if TYPE_CHECKING:  # importing these modules takes seconds, printing does not need them
+    from curate.commands import Outcome
+    from curate.verification import Findings
+
+MAX_LISTED = 20
+"""Lines of one kind that are listed before they are only counted."""
+
+
+def counts_table(counts: Counts, title: str) -> Table:
+    """Counts by reason, in numbers and per cent of what was read."""
+    table = Table(title=title, title_justify="left", show_edge=False)
+    table.add_column("samples")
+    table.add_column("number", justify="right")
+    table.add_column("share", justify="right")
+
+    def row(name: str, number: int, style: str = "") -> None:
+        share = f"{100 * number / counts.read:.2f} %" if counts.read else "-"
+        table.add_row(escape(name), f"{number:,}", share, style=style)
+
+    row("read", counts.read, "bold")
+    if counts.kept is not None:
+        row("kept", counts.kept, "green")
+    else:
+        row("scored", counts.scored, "green")
+    for reason, number in counts.dropped.items():
+        row(f"dropped: {reason}", number)
+    for reason, number in counts.rejected.items():
+        row(f"rejected: {reason}", number, "yellow")
+    return table
+
+
+def print_outcome(out: Console, outcome: Outcome) -> None:
+    """Print what a command did and where its outputs are."""
+    if outcome.subset is not None:
+        out.print(counts_table(outcome.subset.counts, f"subset {outcome.subset.summary['name']}"))
+    if outcome.seconds:
+        out.print("seconds: " + ", ".join(f"{k} {v:.1f}" for k, v in outcome.seconds.items()))
+    _print_failures(out, outcome.unreadable)
+    out.print(f"outputs: {escape(outcome.run_dir)}", soft_wrap=True)
+    if outcome.subset is not None:
+        out.print(f"  {outcome.subset.folder}/uids.npy, decisions/   what is kept, and why not")
+    if outcome.output_shards is not None and outcome.subset is not None:
+        name = outcome.subset.summary["name"]
+        out.print(f"  shards/{name}/   {outcome.output_shards} filtered shards")
+
+
+def _print_failures(out: Console, failures: Mapping[str, str]) -> None:
+    if not failures:
+        return
+    out.print(f"[red]{len(failures)} shards could not be read:[/]")
+    for shard, error in sorted(failures.items())[:MAX_LISTED]:
+        out.print(f"  {escape(printable(shard))}: {escape(printable(error))}", soft_wrap=True)
+    if len(failures) > MAX_LISTED:
+        out.print(f"  and {len(failures) - MAX_LISTED} more, see state/*.failed.json")
+
+
+def printable(text: str) -> str:
+    """Names and errors may carry bytes of the data: show none that steers a terminal."""
+    return "".join(c if c.isprintable() else "�" for c in text)
+
+
+def print_status(out: Console, run: RunDir) -> None:
+    """Print how far a run is."""
+    manifest = run.read_manifest()
+    failures = run.failures()
+    total, damaged, notes = Counts(), [], []
+    committed = run.committed()
+    done = [shard.id for shard in manifest if shard.id in committed]
+    for shard in done:
+        marker = run.require_marker(shard)
+        total += marker.counts
+        damaged += [f"{shard}: {d['kind']} at byte {d['offset']}" for d in marker.damage]
+        notes += [f"{shard}: {name}: {value}" for name, value in marker.notes.items()]
+    out.print(f"{escape(str(run.store))}: {len(done)} of {len(manifest)} shards scored")
+    out.print(counts_table(total, "scored so far"))
+    for title, lines in (("damaged shards", damaged), ("notes", notes)):
+        if lines:
+            out.print(f"{title}:")
+            for line in lines[:MAX_LISTED]:
+                out.print(f"  {escape(printable(line))}", soft_wrap=True)
+            if len(lines) > MAX_LISTED:
+                out.print(f"  and {len(lines) - MAX_LISTED} more, see state/")
+    for reason in total.rejected:
+        out.print(f"  {reason}: {REJECTIONS[reason]}", style="dim")
+    _print_failures(out, failures)
+    _print_subsets(out, run)
+
+
+def _print_subsets(out: Console, run: RunDir) -> None:
+    from curate.verification import subset_names
+
+    for name in subset_names(run.store):
+        subset = subsets.load(run.store, name)
+        if subset is None:
+            out.print(f"subset {escape(name)}: being selected")
+            continue
+        markers = run.store.names(f"state/shards/{name}", ".json")
+        written = len([m for m in markers if m != "identity.json"])
+        out.print(counts_table(subset.counts, f"subset {name}, {written} filtered shards"))
+
+
+def print_findings(out: Console, findings: Findings) -> None:
+    """Print what a verification found."""
+    for problem in findings.problems[:MAX_LISTED]:
+        out.print(f"[red]problem:[/] {escape(printable(problem))}", soft_wrap=True)
+    if len(findings.problems) > MAX_LISTED:
+        out.print(f"and {len(findings.problems) - MAX_LISTED} more")
+    out.print(
+        f"checked {findings.shards} shards, {findings.samples:,} samples, {findings.files} files:"
+        f" {len(findings.problems) or 'no'} problems"
+    )
