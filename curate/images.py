@@ -41,7 +41,11 @@ DECODE_ERRORS: Final = (
     struct.error,
     zlib.error,
 )
-"""What Pillow was seen, or is documented, to raise on damaged bytes."""
+"""What Pillow raises on damaged bytes.
+
+Mutated files of every format raised OSError, SyntaxError and ValueError only (159,000 of them);
+the others are known of its TIFF, PNG and GIF parsers in older versions.
+"""
 
 BOX_RESIZE_PIXELS: Final = 32_000_000
 """Pixels of a resized image, before the centre crop, beyond which only the crop is computed.
@@ -194,9 +198,11 @@ def to_pixels(image: Image.Image, spec: PixelSpec) -> NDArray[np.uint8]:
     """Resize, then crop or pad, an RGB image: uint8 [h, w, 3], writable, contiguous.
 
     Equal to the bit to open_clip's `image_transform(is_train=False)` before `ToTensor`, with two
-    exceptions where that one fails: a side that would round to nothing keeps one pixel, and where
-    the resized image would exceed BOX_RESIZE_PIXELS only the part that the crop keeps is computed
-    (differences of a level, from rounding).
+    exceptions where that one fails or would need gigabytes: a side that would round to nothing
+    keeps one pixel, and where the resized image would exceed BOX_RESIZE_PIXELS only what the crop
+    keeps is computed. That is not the default: it saves a seventh of the time, but Pillow then
+    orders its two passes differently, which changes pixels (a level on smooth images, up to 24 on
+    white noise, by clipping between the passes).
     """
     width, height = resized_size(image.size, spec)
     target_height, target_width = spec.size

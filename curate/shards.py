@@ -171,15 +171,17 @@ def _glob(url: str) -> Iterator[tuple[str, int | None]]:
         found = filesystem.glob(pattern, detail=True)
     except Exception as exc:  # drivers raise their own, unrelated classes
         raise ConfigError(f"{FIELD}: cannot list {url!r}: {exc!r}; check access") from exc
-    files = {path: info for path, info in found.items() if info.get("type") == "file"}
+    files: dict[str, int | None] = {}
+    for path, info in found.items():
+        if isinstance(filesystem, LocalFileSystem):
+            if Path(path).is_file():  # or a link to one, which fsspec calls a link
+                files[path] = Path(path).stat().st_size
+        elif info.get("type") == "file":
+            size = info.get("size")
+            files[filesystem.unstrip_protocol(path)] = None if size is None else int(size)
     if not files:
         raise ConfigError(f"{FIELD}: {url!r} matches no file; check the path and the pattern")
-    for path, info in sorted(files.items()):
-        size = info.get("size")
-        if isinstance(filesystem, LocalFileSystem):
-            yield path, Path(path).stat().st_size
-        else:
-            yield filesystem.unstrip_protocol(path), None if size is None else int(size)
+    yield from files.items()
 
 
 # --- names ----------------------------------------------------------------------------------
@@ -215,9 +217,13 @@ def shard_ids(urls: Sequence[str]) -> dict[str, str]:
 
 def _path(url: str) -> str:
     """The path of a URL, with its host or bucket as the first directory."""
-    link = url.partition("::")[0] if "://" in url.partition("::")[0] else url.rpartition("::")[2]
-    path = link.partition("://")[2] if "://" in link else link.replace(os.sep, "/")
-    return posixpath.normpath("/" + path.partition("?")[0])
+    first, _, rest = url.partition("::")
+    protocol, separator, path = (first if "://" in first else rest or first).rpartition("://")
+    if not separator:
+        path = path.replace(os.sep, "/")
+    elif protocol in ("http", "https"):
+        path = path.partition("?")[0]
+    return posixpath.normpath("/" + path)
 
 
 def _stem(path: str) -> str:
