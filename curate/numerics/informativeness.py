@@ -95,6 +95,12 @@ def metric_matrix(
 
     With softmax, or `paper`, and s = 1 it is Eq. 5 to the letter.
 
+    How far it reaches: second order holds while s times the spread of <v_t, u> is small, as at
+    s = 1, where the exact KL has slope 1 on the corrected form (0.24 on the paper's, with
+    sigmoid: a constant factor that leaves the ranking alone). At a model's own temperature no
+    quadratic form is safe: at s = 100, b = -10 simulated R² of the corrected form runs from 0.9
+    (narrow isotropic cone, where the paper's has 0.15) down to 0 (falling spectrum, both forms).
+
     Args:
         candidates: v of the other modality, [m, d].
         prior: p(t), [m], >= 0, summing to one; 1/m for a uniform prior.

@@ -113,7 +113,8 @@ class RankSearch:
         if self._count > self._limit:
             self._held = None
         elif self._held is not None:
-            self._held.append((keys[0].copy(), keys[1].copy(), keys[2].copy()))
+            # The value bits are ours; the uids may be views of a buffer that the caller reuses.
+            self._held.append((keys[0], keys[1].copy(), keys[2].copy()))
 
     def finish_pass(self) -> None:
         """End a pass: the whole stream was given once since the last one.
