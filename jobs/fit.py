@@ -1,0 +1,6 @@
+"""Fit the Reference on a cluster: `ray job submit --working-dir . -- python jobs/fit.py CONFIG.yaml`."""
+
+from curate.jobs import submit_main
+
+if __name__ == "__main__":
+    submit_main("fit")

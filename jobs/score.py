@@ -1,0 +1,6 @@
+"""Score every pair on a cluster: `ray job submit --working-dir . -- python jobs/score.py CONFIG.yaml`."""
+
+from curate.jobs import submit_main
+
+if __name__ == "__main__":
+    submit_main("score")
