@@ -85,8 +85,8 @@ def font(size_px: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 def _sphere_light() -> npt.NDArray[np.float32]:
     """Brightness in [0, 1] of a ball lit from the upper left, 48 x 48."""
     y, x = np.mgrid[0:48, 0:48].astype(np.float32) / 47
-    distance = np.hypot(x - 0.34, y - 0.28)
-    return np.clip(1 - distance / 0.85, 0, 1)[..., None].astype(np.float32)
+    light: npt.NDArray[np.float32] = 1 - np.hypot(x - 0.34, y - 0.28) / np.float32(0.85)
+    return np.clip(light, 0, 1)[..., None]
 
 
 class Canvas:
@@ -281,6 +281,13 @@ class Canvas:
         size = (box[2] - box[0], box[3] - box[1])
         mask = _soft_disc(round(strength * 20)).resize(size, Image.Resampling.BILINEAR)
         self.image.paste(colour, box, mask)
+
+
+def glow_at_last(
+    c: Canvas, cx: float, cy: float, rx: float, ry: float, colour: RGB, strength: float
+) -> None:
+    """Plan a glow above everything else, weather and darkness included."""
+    c.finishing.append(lambda later: later.veil(cx, cy, rx, ry, colour, strength))
 
 
 def _ramp(top: RGB, bottom: RGB) -> Image.Image:

@@ -34,7 +34,8 @@ def _pixels(image: Image.Image) -> Pixels:
 def _smooth_noise(rng: np.random.Generator, size: tuple[int, int], cells: int) -> Pixels:
     """Noise of mean 0 and deviation about 1 that changes over 1/``cells`` of the picture."""
     coarse = rng.standard_normal((cells, cells), dtype=np.float32)
-    return np.asarray(Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC))[..., None]
+    fine = Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC)
+    return np.asarray(fine, np.float32)[..., None]
 
 
 def _plain(image: Image.Image, _: np.random.Generator) -> Pixels:
@@ -43,7 +44,7 @@ def _plain(image: Image.Image, _: np.random.Generator) -> Pixels:
 
 def _watercolour(image: Image.Image, rng: np.random.Generator) -> Pixels:
     soft = _pixels(image.filter(ImageFilter.BoxBlur(1)))
-    wash = _smooth_noise(rng, image.size, 9) * 9 + _smooth_noise(rng, image.size, 40) * 5
+    wash = _smooth_noise(rng, image.size, 9) * 6 + _smooth_noise(rng, image.size, 40) * 5
     return 255 - (255 - soft) * 0.78 + wash
 
 
@@ -51,7 +52,7 @@ def _oil(image: Image.Image, rng: np.random.Generator) -> Pixels:
     strokes = rng.standard_normal((image.height // 2 + 1, image.width // 7 + 1), dtype=np.float32)
     relief = Image.fromarray(strokes).resize(image.size, Image.Resampling.BICUBIC)
     strong = _pixels(image.filter(ImageFilter.MedianFilter(5)))
-    return (strong - 128) * 1.12 + 126 + np.asarray(relief)[..., None] * 9
+    return (strong - 128) * 1.12 + 126 + np.asarray(relief, np.float32)[..., None] * 5
 
 
 def _sketch(image: Image.Image, rng: np.random.Generator) -> Pixels:
@@ -66,7 +67,7 @@ def _sketch(image: Image.Image, rng: np.random.Generator) -> Pixels:
 
 def _charcoal(image: Image.Image, rng: np.random.Generator) -> Pixels:
     light = np.asarray(image.convert("L").filter(ImageFilter.BoxBlur(1)), np.float32)
-    paper = _smooth_noise(rng, image.size, 110)[..., 0] * 13
+    paper = _smooth_noise(rng, image.size, 110)[..., 0] * 7
     return np.repeat(((light - 120) * 1.35 + 135 + paper)[..., None], 3, axis=2)
 
 
@@ -87,7 +88,8 @@ def _pastel(image: Image.Image, rng: np.random.Generator) -> Pixels:
 
 
 def _poster(image: Image.Image, _: np.random.Generator) -> Pixels:
-    return np.round(_pixels(image) / 51) * 51
+    few = image.quantize(12, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    return (_pixels(few.convert("RGB")) - 128) * 1.12 + 128
 
 
 def _pixel_art(image: Image.Image, _: np.random.Generator) -> Pixels:
@@ -104,7 +106,8 @@ def _photo(image: Image.Image, rng: np.random.Generator) -> Pixels:
 def _vignette(size: tuple[int, int], strength: float) -> Pixels:
     """Factor per pixel: 1 in the middle, 1 - ``strength`` in the corners."""
     y, x = np.mgrid[-1 : 1 : size[1] * 1j, -1 : 1 : size[0] * 1j].astype(np.float32)
-    return (1 - strength * (x * x + y * y) / 2)[..., None].astype(np.float32)
+    fade: Pixels = 1 - np.float32(strength / 2) * (x * x + y * y)
+    return fade[..., None]
 
 
 STYLES: dict[str, Style] = {

@@ -37,5 +37,7 @@ PAINTERS: dict[str, Callable[[Canvas], Scene]] = {
 }
 """Kind of scene -> the function that draws it."""
 
-COLOUR_ONLY = frozenset({"pie chart", "flag", "traffic light", "playing cards"})
+COLOUR_ONLY = frozenset(
+    {"pie chart", "flag", "traffic light", "playing cards", "shapes", "pattern"}
+)
 """Kinds that mean nothing without their colours."""

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from curate.synthetic.backdrop import ANY, DAY, ground, hills, sky, water
 from curate.synthetic.canvas import (
+    RGB,
     WHITE,
     Canvas,
     darker,
+    glow_at_last,
     lighter,
 )
 from curate.synthetic.describe import Scene, a, count
+from curate.synthetic.pen import Pen
 from curate.synthetic.scenes.parts import cottage, fir_tree, round_tree
 
 GREENS = ("green", "dark green", "light green")
@@ -165,9 +168,7 @@ def night_street(c: Canvas) -> Scene:
     for i in range(lamps):
         lx = c.w * (i + 0.5) / lamps
         c.line([(lx, c.h * 0.95), (lx, foot - 0.18)], (26, 26, 30), 0.014)
-        c.finishing.append(
-            lambda d, lx=lx: d.veil(lx, foot - 0.19, 0.13, 0.13, (255, 230, 150), 0.9)
-        )
+        glow_at_last(c, lx, foot - 0.19, 0.13, 0.13, (255, 230, 150), 0.9)
     c.line([(0, c.h * 0.92), (c.w, c.h * 0.92)], (210, 200, 150), 0.008)
     subject = f"a city street with {count(lamps, 'street lamp')} and lit windows"
     return Scene(
@@ -178,52 +179,55 @@ def night_street(c: Canvas) -> Scene:
     )
 
 
+BARN_ROOF = ((-1.1, -1.15), (-0.7, -1.8), (0.0, -2.1), (0.7, -1.8), (1.1, -1.15))
+COATS: dict[str, RGB] = {
+    "sheep": (240, 238, 230),
+    "cow": (236, 232, 226),
+    "pig": (240, 176, 170),
+}
+
+
+def _draw_barn(p: Pen, tone: RGB) -> None:
+    """A barn two wide, standing on y = 0."""
+    p.veil(0, 0, 1.4, 0.2)
+    p.rect(-1, -1.15, 1, 0, tone, 0.14)
+    p.shape(BARN_ROOF, darker(tone, 0.35), 0.1)
+    p.rect(-0.39, -0.76, 0.39, 0.02, WHITE)
+    p.rect(-0.36, -0.73, 0.36, 0, darker(tone, 0.2))
+    for side in (-1, 1):
+        p.line([(-0.36 * side, -0.73), (0.36 * side, 0)], WHITE, 0.042)
+
+
+def _draw_cattle(p: Pen, kind: str) -> None:
+    """A sheep, cow or pig about two wide, standing on y = 0."""
+    coat = p.canvas.vary(COATS[kind], 6)
+    p.veil(0, 0, 1.1, 0.25)
+    for x in (-0.56, -0.25, 0.31, 0.62):
+        p.line([(x, -0.5), (x, 0)], (60, 52, 50), 0.15)
+    p.ellipse(0, -0.87, 1.0, 0.62, coat, 0.2)
+    if kind == "cow":
+        p.ellipse(-0.25, -1.0, 0.31, 0.25, (40, 36, 36))
+        p.ellipse(0.44, -0.81, 0.25, 0.22, (40, 36, 36))
+    head: RGB = (50, 46, 48) if kind == "sheep" else darker(coat, 0.1)
+    p.ellipse(1.06, -1.19, 0.35, 0.32, head, 0.2)
+
+
 def farm(c: Canvas) -> Scene:
-    """A barn, a fence, animals in a field."""
+    """A barn with animals in front of it."""
     horizon = c.h * 0.55
     above = sky(c, DAY, horizon)
     hills(c, horizon, c.vary((120, 160, 96)), 0.1)
     ground(c, horizon, c.vary((128, 172, 76)))
     barn = c.paint(("red", "brown", "white", "grey"))
-    x, y, left = c.w * c.pick((0.28, 0.72)), horizon + 0.1, 0.19
-    c.veil(x, y, 0.27, 0.04)
-    c.rect(x - left, y - 0.22, x + left, y, barn.rgb, shade=0.14)
-    c.polygon(
-        [
-            (x - left * 1.1, y - 0.22),
-            (x - left * 0.7, y - 0.34),
-            (x, y - 0.4),
-            (x + left * 0.7, y - 0.34),
-            (x + left * 1.1, y - 0.22),
-        ],
-        darker(barn.rgb, 0.35),
-        0.1,
-    )
-    c.rect(x - 0.07, y - 0.14, x + 0.07, y, darker(barn.rgb, 0.2), outline=WHITE)
-    c.line([(x - 0.07, y - 0.14), (x + 0.07, y)], WHITE, 0.008)
-    c.line([(x + 0.07, y - 0.14), (x - 0.07, y)], WHITE, 0.008)
-    animal = c.pick(("sheep", "cow", "pig"))
-    number = c.integer(1, 5)
-    coats = {"sheep": (240, 238, 230), "cow": (236, 232, 226), "pig": (240, 176, 170)}
+    _draw_barn(Pen(c, c.w * c.pick((0.28, 0.72)), horizon + 0.1, 0.19), barn.rgb)
+    kind, number = c.pick(tuple(COATS)), c.integer(1, 5)
     for i in range(number):
-        ax, ay = c.w * (i + 0.5) / number + c.uniform(-0.04, 0.04), c.h * c.uniform(0.78, 0.92)
-        coat = c.vary(coats[animal], 6)
-        c.veil(ax, ay, 0.09, 0.02)
-        for leg in (-0.045, -0.02, 0.025, 0.05):
-            c.line([(ax + leg, ay - 0.04), (ax + leg, ay)], (60, 52, 50), 0.012)
-        c.ellipse(ax, ay - 0.07, 0.08, 0.05, coat, shade=0.2)
-        if animal == "cow":
-            c.ellipse(ax - 0.02, ay - 0.08, 0.025, 0.02, (40, 36, 36))
-            c.ellipse(ax + 0.035, ay - 0.065, 0.02, 0.018, (40, 36, 36))
-        head = (50, 46, 48) if animal == "sheep" else darker(coat, 0.1)
-        c.ellipse(ax + 0.085, ay - 0.095, 0.028, 0.026, head, shade=0.2)
-    subject = f"{count(number, animal)} in front of {a(f'{barn.name} barn')}"
-    return Scene(
-        subject,
-        c.pick(("farm", f"{animal} on a farm", "farm with a barn")),
-        above.phrase,
-        ("green hills lie behind the farm" if not c.monochrome else "hills lie behind",),
-    )
+        x, y = c.w * (i + 0.5) / number + c.uniform(-0.04, 0.04), c.h * c.uniform(0.78, 0.92)
+        _draw_cattle(Pen(c, x, y, c.uniform(0.07, 0.09), c.pick((-1, 1))), kind)
+    subject = f"{count(number, kind)} in front of {a(f'{barn.name} barn')}"
+    title = c.pick(("farm", f"{kind} on a farm", "farm with a barn"))
+    hue = "" if c.monochrome else "green"
+    return Scene(subject, title, above.phrase, (f"{hue} hills lie behind the farm".strip(),))
 
 
 SCENES = {

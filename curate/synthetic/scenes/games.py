@@ -5,59 +5,60 @@ from __future__ import annotations
 from curate.synthetic.backdrop import wall
 from curate.synthetic.canvas import (
     COLOURS,
+    RGB,
     WHITE,
     Canvas,
     darker,
 )
 from curate.synthetic.describe import NUMBERS, Scene, a, count, listing
+from curate.synthetic.pen import Pen
+
+BOARDS = (
+    ("white", "black"),
+    ("beige", "brown"),
+    ("white", "green"),
+    ("yellow", "dark red"),
+    ("white", "blue"),
+)
+SIDE = 8  # squares
+
+
+def _draw_board(p: Pen, pale: RGB, deep: RGB) -> None:
+    """A board of unit squares whose upper left corner is the origin."""
+    p.rect(-0.3, -0.3, SIDE + 0.3, SIDE + 0.3, darker(deep, 0.35), 0.15)
+    for row in range(SIDE):
+        for column in range(SIDE):
+            tone = pale if (row + column) % 2 == 0 else deep
+            p.rect(column, row, column + 1, row + 1, tone)
+
+
+def _draw_pawn(p: Pen, tone: RGB) -> None:
+    p.ellipse(0, 0.28, 0.3, 0.13, tone, 0.2)
+    p.shape([(-0.2, 0.28), (0.2, 0.28), (0, -0.25)], tone)
+    p.disc(0, -0.2, 0.17, tone, 0.3)
 
 
 def chessboard(c: Canvas) -> Scene:
-    """A board with some pieces."""
+    """A board with some pawns."""
     wall(c, c.vary((120, 84, 58), 24))
-    pale, deep = c.pick(
-        (
-            ("white", "black"),
-            ("beige", "brown"),
-            ("white", "green"),
-            ("yellow", "dark red"),
-            ("white", "blue"),
-        )
-    )
-    n = 8
-    side, left, top = 0.86 / n, c.w / 2 - 0.43, c.h / 2 - 0.43
-    c.rect(
-        left - 0.03, top - 0.03, left + 0.89, top + 0.89, darker(COLOURS[deep], 0.35), shade=0.15
-    )
-    for r in range(n):
-        for k in range(n):
-            tone = COLOURS[pale] if (r + k) % 2 == 0 else COLOURS[deep]
-            c.rect(
-                left + k * side, top + r * side, left + (k + 1) * side, top + (r + 1) * side, tone
-            )
+    pale, deep = c.pick(BOARDS)
+    size = 0.86 / SIDE
+    left, top = c.w / 2 - 0.43, c.h / 2 - 0.43
+    _draw_board(Pen(c, left, top, size), COLOURS[pale], COLOURS[deep])
     number = c.integer(0, 14)
     whites = 0
-    for square in c.rng.permutation(n * n)[:number]:
-        r, k = divmod(int(square), n)
-        x, y, white = left + (k + 0.5) * side, top + (r + 0.5) * side, c.chance(0.5)
+    for square in c.rng.permutation(SIDE * SIDE)[:number]:
+        row, column = divmod(int(square), SIDE)
+        white = c.chance(0.5)
         whites += white
-        tone = (246, 236, 214) if white else (40, 36, 40)
-        c.ellipse(x, y + side * 0.28, side * 0.3, side * 0.13, tone, shade=0.2)
-        c.polygon(
-            [
-                (x - side * 0.2, y + side * 0.28),
-                (x + side * 0.2, y + side * 0.28),
-                (x, y - side * 0.25),
-            ],
-            tone,
-        )
-        c.disc(x, y - side * 0.2, side * 0.17, tone, 0.3)
+        pen = Pen(c, left + (column + 0.5) * size, top + (row + 0.5) * size, size)
+        _draw_pawn(pen, (246, 236, 214) if white else (40, 36, 40))
     board = "chessboard" if c.monochrome else f"{pale} and {deep} chessboard"
     subject = f"{a(board)} with {count(number, 'pawn')}" if number else f"an empty {board}"
-    details = (
-        (f"{whites} of the pawns are white, {number - whites} are black",) if number > 1 else ()
-    )
-    return Scene(subject, "chessboard", "", details)
+    if number < 2:
+        return Scene(subject, "chessboard")
+    split = f"{whites} of the {number} pawns are white" if whites != 1 else "one pawn is white"
+    return Scene(subject, "chessboard", "", (split,))
 
 
 RANKS = {

@@ -3,29 +3,30 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from curate.synthetic.backdrop import sky, wall
-from curate.synthetic.canvas import (
-    BRIGHT,
-    COLOURS,
-    INK,
-    Canvas,
-    darker,
-    lighter,
-)
+from curate.synthetic.canvas import BRIGHT, COLOURS, INK, RGB, Canvas, darker, lighter
 from curate.synthetic.describe import NUMBERS, Scene, a, count, listing
-
-WALLS = (
-    (226, 212, 188),
-    (196, 212, 220),
-    (220, 196, 196),
-    (206, 216, 190),
-    (120, 110, 124),
-    (236, 232, 222),
-)
+from curate.synthetic.pen import Pen
+from curate.synthetic.scenes.parts import WALLS, WOOD
 
 
-WOOD = ((150, 106, 70), (190, 148, 104), (104, 70, 48), (214, 200, 184))
+def _dial(p: Pen, *, numerals: bool) -> None:
+    p.disc(0, 0, 0.88, (250, 248, 240))
+    for k in range(1, 13):
+        dx, dy = math.sin(math.tau * k / 12), -math.cos(math.tau * k / 12)
+        if numerals:
+            x, y = p.to((dx * 0.72, dy * 0.72))
+            p.canvas.text(x, y, str(k), p.size * 0.19, INK)
+        else:
+            p.line([(dx * 0.7, dy * 0.7), (dx * 0.82, dy * 0.82)], INK, 0.035)
+
+
+def _hand(p: Pen, turn: float, length: float, width: float) -> None:
+    """A hand that has gone ``turn`` of the way round."""
+    angle = math.tau * turn
+    p.line([(0, 0), (length * math.sin(angle), -length * math.cos(angle))], INK, width)
 
 
 def clock(c: Canvas) -> Scene:
@@ -33,114 +34,90 @@ def clock(c: Canvas) -> Scene:
     wall(c, c.vary(c.pick(WALLS)))
     rim = c.paint(("black", "red", "blue", "brown", "golden", "green", "grey"))
     hour, minute = c.integer(1, 12), 5 * c.integer(0, 11)
-    x, y, r = c.w / 2, c.h / 2, c.uniform(0.36, 0.44)
-    c.veil(x + 0.03, y + 0.04, r * 1.15, r * 1.15)
-    square = c.chance(0.25)
+    p = Pen(c, c.w / 2, c.h / 2, c.uniform(0.36, 0.44))
+    p.veil(0.08, 0.1, 1.15, 1.15)
+    square, numerals = c.chance(0.25), c.chance(0.6)
     if square:
-        c.rect(x - r, y - r, x + r, y + r, rim.rgb, shade=0.25, radius=0.05)
+        p.rect(-1, -1, 1, 1, rim.rgb, 0.25, 0.12)
     else:
-        c.disc(x, y, r, rim.rgb, 0.3)
-    c.disc(x, y, r * 0.88, (250, 248, 240))
-    numerals = c.chance(0.6)
-    for k in range(1, 13):
-        angle = math.tau * k / 12
-        dx, dy = math.sin(angle), -math.cos(angle)
-        if numerals:
-            c.text(x + dx * r * 0.72, y + dy * r * 0.72, str(k), r * 0.19, INK)
-        else:
-            c.line(
-                [(x + dx * r * 0.7, y + dy * r * 0.7), (x + dx * r * 0.82, y + dy * r * 0.82)],
-                INK,
-                0.014,
-            )
-    for angle, length, width in (
-        (math.tau * (hour + minute / 60) / 12, 0.45, 0.026),
-        (math.tau * minute / 60, 0.66, 0.015),
-    ):
-        c.line(
-            [(x, y), (x + r * length * math.sin(angle), y - r * length * math.cos(angle))],
-            INK,
-            width,
-        )
-    c.disc(x, y, r * 0.05, rim.rgb)
+        p.disc(0, 0, 1, rim.rgb, 0.3)
+    _dial(p, numerals=numerals)
+    _hand(p, (hour + minute / 60) / 12, 0.45, 0.065)
+    _hand(p, minute / 60, 0.66, 0.038)
+    p.disc(0, 0, 0.05, rim.rgb)
     time = _time(c, hour, minute)
     shape = "square " if square else ("round " if c.chance(0.4) else "")
-    face = (f"the face {'has numerals' if numerals else 'has lines in place of numerals'}",)
-    return Scene(
-        f"{a(f'{shape}{rim.name} clock')} showing {time}",
-        f"clock at {time}",
-        c.pick(("on a wall", "")),
-        face,
-    )
+    dial = f"the face {'has numerals' if numerals else 'has lines in place of numerals'}"
+    subject = f"{a(f'{shape}{rim.name} clock')} showing {time}"
+    return Scene(subject, f"clock at {time}", c.pick(("on a wall", "")), (dial,))
 
 
 def _time(c: Canvas, hour: int, minute: int) -> str:
-    nearest = NUMBERS[hour]
-    following = NUMBERS[hour % 12 + 1]
+    """The time as people say it, or in digits."""
+    digits = f"{hour}:{minute:02d}"
     if c.chance(0.4):
-        return f"{hour}:{minute:02d}"
+        return digits
+    now, following = NUMBERS[hour], NUMBERS[hour % 12 + 1]
     spoken = {
-        0: f"{nearest} o'clock",
-        15: f"a quarter past {nearest}",
-        30: f"half past {nearest}",
+        0: f"{now} o'clock",
+        5: f"five past {now}",
+        10: f"ten past {now}",
+        15: f"a quarter past {now}",
+        30: f"half past {now}",
         45: f"a quarter to {following}",
-        5: f"five past {nearest}",
-        10: f"ten past {nearest}",
         50: f"ten to {following}",
         55: f"five to {following}",
     }
-    return spoken.get(minute, f"{hour}:{minute:02d}")
+    return spoken.get(minute, digits)
+
+
+def _row_of_books(c: Canvas, foot: float, tall: float, end: float) -> int:
+    """Books side by side from the left to ``end``; returns their number."""
+    x, number = 0.05, 0
+    while x < end:
+        wide, high = c.uniform(0.035, 0.085), tall * c.uniform(0.6, 0.92)
+        tone = c.vary(COLOURS[c.pick(tuple(COLOURS))], 20)
+        c.rect(x, foot - high, x + wide, foot, tone, shade=0.12)
+        for level in (0.72, 0.8):
+            y = foot - high * level
+            c.line([(x + wide * 0.2, y), (x + wide * 0.8, y)], lighter(tone, 0.6), 0.007)
+        x += wide + 0.004
+        number += 1
+    return number
+
+
+def _plant(p: Pen) -> None:
+    for k in range(-3, 4):
+        p.line([(0, -0.09), (0.03 * k, -0.2 + 0.01 * abs(k))], (70, 140, 70), 0.014)
+    p.rect(-0.05, -0.09, 0.05, 0, (190, 106, 70), 0.2)
+
+
+def _globe(p: Pen) -> None:
+    p.line([(0, -0.035), (0, 0)], (120, 90, 50), 0.02)
+    p.disc(0, -0.11, 0.075, (60, 120, 180), 0.3)
+    p.disc(-0.01, -0.13, 0.03, (90, 150, 80))
 
 
 def bookshelf(c: Canvas) -> Scene:
-    """Shelves with books."""
+    """Shelves with books, perhaps with an ornament where there is room."""
     wood = c.vary(c.pick(WOOD))
     wall(c, darker(wood, 0.45))
     shelves = c.integer(1, 3)
+    ornament = c.pick(("plant", "globe", ""))
     tall = c.h / shelves
-    counted = 0
-    extra = c.pick(("a plant", "a globe", "no ornament"))
+    books = 0
     for row in range(shelves):
-        foot, x = tall * (row + 1) - 0.035, 0.05
-        full = c.chance(0.5)
-        while x < c.w - (0.09 if full else c.w * 0.35):
-            wide, high = c.uniform(0.035, 0.085), (tall - 0.06) * c.uniform(0.6, 0.92)
-            tone = c.vary(COLOURS[c.pick(tuple(COLOURS))], 20)
-            c.rect(x, foot - high, x + wide, foot, tone, shade=0.12)
-            c.line(
-                [(x + wide * 0.2, foot - high * 0.8), (x + wide * 0.8, foot - high * 0.8)],
-                lighter(tone, 0.6),
-                0.007,
-            )
-            c.line(
-                [(x + wide * 0.2, foot - high * 0.72), (x + wide * 0.8, foot - high * 0.72)],
-                lighter(tone, 0.6),
-                0.007,
-            )
-            x += wide + 0.004
-            counted += 1
+        foot = tall * (row + 1) - 0.035
+        room = c.chance(0.5) or (row == 0 and ornament != "")
+        books += _row_of_books(c, foot, tall - 0.06, c.w * 0.62 if room else c.w - 0.09)
         c.rect(0, foot, c.w, foot + 0.035, lighter(wood, 0.12), shade=0.2)
-        if row == 0 and not full and extra == "a plant":
-            c.rect(c.w * 0.8 - 0.05, foot - 0.09, c.w * 0.8 + 0.05, foot, (190, 106, 70), shade=0.2)
-            for k in range(7):
-                c.line(
-                    [
-                        (c.w * 0.8, foot - 0.09),
-                        (c.w * 0.8 + 0.03 * (k - 3), foot - 0.2 + 0.01 * abs(k - 3)),
-                    ],
-                    (70, 140, 70),
-                    0.014,
-                )
-        elif row == 0 and not full and extra == "a globe":
-            c.disc(c.w * 0.8, foot - 0.11, 0.075, (60, 120, 180), 0.3)
-            c.ellipse(c.w * 0.79, foot - 0.13, 0.03, 0.03, (90, 150, 80))
-            c.line([(c.w * 0.8, foot - 0.035), (c.w * 0.8, foot)], (120, 90, 50), 0.02)
-    books = "many books" if counted > 15 else count(counted, "book")
+        if row == 0 and ornament:
+            {"plant": _plant, "globe": _globe}[ornament](Pen(c, c.w * 0.82, foot))
+    number = "many books" if books > 15 else count(books, "book")
     hue = "" if c.monochrome else c.pick(("colourful ", ""))
-    return Scene(
-        f"{a(f'{hue}bookshelf')} with {books} on {count(shelves, 'shelf')}",
-        c.pick(("bookshelf", "books on a shelf", "shelf of books")),
-    )
+    beside = f"and {a(ornament)}" if ornament else ""
+    subject = f"{a(f'{hue}bookshelf')} with {number} {beside} on {count(shelves, 'shelf')}"
+    return Scene(subject, c.pick(("bookshelf", "books on a shelf", "shelf of books")))
 
 
 def balloons(c: Canvas) -> Scene:
@@ -153,27 +130,42 @@ def balloons(c: Canvas) -> Scene:
     knot = (c.w / 2, c.h * 0.94)
     for i, paint in enumerate(paints):
         x = c.w / 2 + (i - (number - 1) / 2) * min(0.15, 0.8 / number)
-        y, r = (
-            c.h * c.uniform(0.22, 0.5),
-            c.uniform(0.1, 0.13) if number > 3 else c.uniform(0.13, 0.17),
-        )
-        c.line(
-            [(x, y + r), ((x + knot[0]) / 2 + 0.02, (y + knot[1]) / 2), knot], (90, 90, 96), 0.004
-        )
-        c.polygon(
-            [(x, y + r * 1.1), (x - 0.02, y + r * 1.28), (x + 0.02, y + r * 1.28)],
-            darker(paint.rgb, 0.15),
-        )
-        c.ellipse(x, y, r, r * 1.18, paint.rgb, shade=0.35)
-        c.ellipse(x - r * 0.35, y - r * 0.45, r * 0.16, r * 0.24, lighter(paint.rgb, 0.7))
+        y = c.h * c.uniform(0.22, 0.5)
+        p = Pen(c, x, y, c.uniform(0.1, 0.13) if number > 3 else c.uniform(0.13, 0.17))
+        string = [p.to((0, 1.0)), ((x + knot[0]) / 2 + 0.02, (y + knot[1]) / 2), knot]
+        c.line(string, (90, 90, 96), 0.004)
+        p.shape([(0, 1.1), (-0.15, 1.3), (0.15, 1.3)], darker(paint.rgb, 0.15))
+        p.ellipse(0, 0, 1, 1.18, paint.rgb, 0.35)
+        p.ellipse(-0.35, -0.45, 0.16, 0.24, lighter(paint.rgb, 0.7))
     names = sorted({p.name for p in paints})
     hue = listing(names) if len(names) < 4 and names[0] else ("colourful" if names[0] else "")
     where = c.pick(("on strings", "tied together", "floating in the air"))
-    return Scene(
-        f"{count(number, f'{hue} balloon')} {where}",
-        "balloon" if number == 1 else c.pick(("balloons", "party balloons", "bunch of balloons")),
-        above.phrase if above else "",
-    )
+    title = c.pick(("balloons", "party balloons", "bunch of balloons"))
+    subject = f"{count(number, f'{hue} balloon')} {where}"
+    return Scene(subject, "balloon" if number == 1 else title, above.phrase if above else "")
+
+
+SHIRT_HALF = ((0.3, 0.0), (0.55, 0.2), (0.42, 0.42), (0.3, 0.32), (0.3, 1.0))
+SKIRT_HALF = ((0.22, 0.0), (0.5, 0.9))
+TROUSERS_HALF = ((0.3, 0.0), (0.38, 1.3), (0.08, 1.3), (0.0, 0.45))
+
+
+def _mirrored(half: tuple[tuple[float, float], ...]) -> list[tuple[float, float]]:
+    return [*half, *((-x, y) for x, y in reversed(half))]
+
+
+def _sock(p: Pen, tone: RGB) -> None:
+    p.ellipse(0.1, 0.62, 0.24, 0.13, darker(tone, 0.12), 0.2)
+    p.rect(-0.12, 0, 0.12, 0.62, tone, 0.2)
+    p.rect(-0.12, 0, 0.12, 0.12, lighter(tone, 0.4))
+
+
+GARMENTS: dict[str, Callable[[Pen, RGB], None]] = {
+    "t-shirt": lambda p, tone: p.shape(_mirrored(SHIRT_HALF), tone, 0.2),
+    "skirt": lambda p, tone: p.shape(_mirrored(SKIRT_HALF), tone, 0.22),
+    "pair of trousers": lambda p, tone: p.shape(_mirrored(TROUSERS_HALF), tone, 0.2),
+    "sock": _sock,
+}
 
 
 def clothes(c: Canvas) -> Scene:
@@ -184,68 +176,15 @@ def clothes(c: Canvas) -> Scene:
     number = c.integer(1, 4)
     told = []
     for i in range(number):
-        paint, kind = (
-            c.paint((*BRIGHT, "white", "grey", "navy")),
-            c.pick(("t-shirt", "skirt", "sock", "pair of trousers")),
-        )
-        x, s, top = c.w * (i + 0.5) / number, min(0.32, 0.8 * c.w / number), y + 0.01
-        if kind == "t-shirt":
-            c.polygon(
-                [
-                    (x - s * 0.55, top + s * 0.2),
-                    (x - s * 0.3, top),
-                    (x + s * 0.3, top),
-                    (x + s * 0.55, top + s * 0.2),
-                    (x + s * 0.42, top + s * 0.42),
-                    (x + s * 0.3, top + s * 0.32),
-                    (x + s * 0.3, top + s),
-                    (x - s * 0.3, top + s),
-                    (x - s * 0.3, top + s * 0.32),
-                    (x - s * 0.42, top + s * 0.42),
-                ],
-                paint.rgb,
-                0.2,
-            )
-        elif kind == "skirt":
-            c.polygon(
-                [
-                    (x - s * 0.22, top),
-                    (x + s * 0.22, top),
-                    (x + s * 0.5, top + s * 0.9),
-                    (x - s * 0.5, top + s * 0.9),
-                ],
-                paint.rgb,
-                0.22,
-            )
-        elif kind == "sock":
-            c.rect(x - s * 0.12, top, x + s * 0.12, top + s * 0.6, paint.rgb, shade=0.2)
-            c.ellipse(
-                x + s * 0.1, top + s * 0.62, s * 0.24, s * 0.13, darker(paint.rgb, 0.12), shade=0.2
-            )
-        else:
-            c.polygon(
-                [
-                    (x - s * 0.3, top),
-                    (x + s * 0.3, top),
-                    (x + s * 0.38, top + s * 1.3),
-                    (x + s * 0.08, top + s * 1.3),
-                    (x, top + s * 0.45),
-                    (x - s * 0.08, top + s * 1.3),
-                    (x - s * 0.38, top + s * 1.3),
-                ],
-                paint.rgb,
-                0.2,
-            )
-        for side in (-0.2, 0.2):
-            c.rect(
-                x + side * s - 0.008, top - 0.025, x + side * s + 0.008, top + 0.02, (206, 170, 120)
-            )
+        paint, kind = c.paint((*BRIGHT, "white", "grey", "navy")), c.pick(tuple(GARMENTS))
+        p = Pen(c, c.w * (i + 0.5) / number, y + 0.01, min(0.42, 0.8 * c.w / number))
+        GARMENTS[kind](p, paint.rgb)
+        for x in (-0.17, 0.17) if kind != "sock" else (0.0,):
+            p.rect(x - 0.025, -0.08, x + 0.025, 0.06, (206, 170, 120))
         told.append(a(f"{paint.name} {kind}"))
-    return Scene(
-        f"{listing(told)} {c.pick(('hanging on a clothesline', 'drying on a line'))}",
-        "washing line",
-        above.phrase,
-    )
+    where = c.pick(("hanging on a clothesline", "drying on a line"))
+    title = c.pick(("washing line", "laundry", "clothes on a line"))
+    return Scene(f"{listing(told)} {where}", title, above.phrase)
 
 
 SCENES = {"clock": clock, "bookshelf": bookshelf, "balloons": balloons, "clothes": clothes}

@@ -11,6 +11,16 @@ from curate.synthetic.canvas import (
     darker,
 )
 
+WALLS: tuple[RGB, ...] = (
+    (226, 212, 188),
+    (196, 212, 220),
+    (220, 196, 196),
+    (206, 216, 190),
+    (120, 110, 124),
+    (236, 232, 222),
+)
+WOOD: tuple[RGB, ...] = ((150, 106, 70), (190, 148, 104), (104, 70, 48), (214, 200, 184))
+
 
 def round_tree(c: Canvas, x: float, y: float, size: float, leaf: RGB) -> None:
     """A leafy tree whose trunk stands at (x, y)."""

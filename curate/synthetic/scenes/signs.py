@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from curate.synthetic.backdrop import sky, wall
 from curate.synthetic.canvas import (
     BRIGHT,
+    RGB,
     Canvas,
     darker,
     lighter,
 )
 from curate.synthetic.describe import Scene, a, listing
+from curate.synthetic.pen import Pen
 
 
 def flag(c: Canvas) -> Scene:
@@ -73,42 +73,62 @@ def traffic_light(c: Canvas) -> Scene:
 SHAPES = ("circle", "square", "triangle", "star", "hexagon", "diamond")
 
 
+def _draw_shape(p: Pen, kind: str, tone: RGB) -> None:
+    if kind == "circle":
+        p.disc(0, 0, 1, tone, 0.12)
+    elif kind == "square":
+        p.rect(-0.85, -0.85, 0.85, 0.85, tone, 0.12)
+    else:
+        corners = {"triangle": 3, "star": 10, "hexagon": 6, "diamond": 4}[kind]
+        points = []
+        for k in range(corners):
+            r, angle = 0.42 if kind == "star" and k % 2 else 1.0, math.tau * k / corners
+            points.append((r * math.sin(angle), -r * math.cos(angle)))
+        p.shape(points, tone, 0.12)
+
+
 def shapes(c: Canvas) -> Scene:
     """Geometric figures on a plain ground."""
     back = c.paint(("white", "beige", "black", "light blue", "grey", "navy"))
     wall(c, back.rgb)
-    number = c.integer(1, 4)
+    number = c.integer(2, 4)
     told = []
     for i in range(number):
         kind, paint = c.pick(SHAPES), c.paint()
-        x, y, r = (
-            c.w * (i + 0.5) / number,
-            c.h * c.uniform(0.32, 0.68),
-            min(0.26, 0.4 * c.w / number) * c.uniform(0.7, 1),
-        )
-        if kind == "circle":
-            c.disc(x, y, r, paint.rgb, 0.12)
-        elif kind == "square":
-            c.rect(x - r * 0.85, y - r * 0.85, x + r * 0.85, y + r * 0.85, paint.rgb, shade=0.12)
-        else:
-            corners = {"triangle": 3, "star": 10, "hexagon": 6, "diamond": 4}[kind]
-            points = []
-            for k in range(corners):
-                q = r * (0.42 if kind == "star" and k % 2 else 1.0)
-                points.append(
-                    (
-                        x + q * math.sin(math.tau * k / corners),
-                        y - q * math.cos(math.tau * k / corners),
-                    )
-                )
-            c.polygon(points, paint.rgb, 0.12)
+        r = min(0.26, 0.4 * c.w / number) * c.uniform(0.7, 1)
+        pen = Pen(c, c.w * (i + 0.5) / number, c.h * c.uniform(0.32, 0.68), r)
+        _draw_shape(pen, kind, paint.rgb)
         told.append(a(f"{paint.name} {kind}"))
-    ground = f"on {a(f'{back.name} background')}" if back.name else ""
-    return Scene(
-        f"{listing(told)}{c.pick((' side by side', ' in a row')) if number > 1 else ''}",
-        f"{told[0].split(' ', 1)[1]}" if number == 1 else "geometric shapes",
-        ground,
-    )
+    order = c.pick(("side by side", "in a row"))
+    where = f"on {a(f'{back.name} background')}"
+    return Scene(f"{listing(told)} {order}", "geometric shapes", where)
+
+
+def _checks(c: Canvas, step: float, tone: RGB) -> None:
+    for row in range(int(c.h / step) + 1):
+        for column in range(row % 2, int(c.w / step) + 1, 2):
+            x, y = column * step, row * step
+            c.rect(x, y, x + step, y + step, tone)
+
+
+def _dots(c: Canvas, step: float, tone: RGB) -> None:
+    for row in range(int(c.h / step) + 2):
+        for column in range(int(c.w / step) + 2):
+            c.disc((column + 0.5 * (row % 2)) * step, row * step, step * 0.27, tone, 0.12)
+
+
+def _stripes(c: Canvas, step: float, tone: RGB) -> None:
+    for k in range(int(c.w / step) + 1):
+        c.rect(k * step, 0, (k + 0.5) * step, c.h, tone)
+
+
+def _wavy(c: Canvas, step: float, tone: RGB, bends: list[float]) -> None:
+    """Lines across the picture that rise and fall by ``bends``."""
+    for row in range(int(c.h / step) + 2):
+        points = [
+            (c.w * k / (len(bends) - 1), (row + 0.25 * bend) * step) for k, bend in enumerate(bends)
+        ]
+        c.line(points, tone, step * 0.24)
 
 
 def pattern(c: Canvas) -> Scene:
@@ -118,32 +138,14 @@ def pattern(c: Canvas) -> Scene:
     c.gradient(first.rgb, first.rgb)
     n = c.integer(4, 10)
     step = max(c.w, c.h) / n
-    for i in range(n + 1):
-        for k in range(n + 1) if kind in ("dots", "checks") else ():
-            if kind == "dots":
-                c.disc((k + 0.5 * (i % 2)) * step, i * step, step * 0.27, second.rgb, 0.12)
-            elif (i + k) % 2 == 0:
-                c.rect(k * step, i * step, (k + 1) * step, (i + 1) * step, second.rgb)
-        if kind == "stripes":
-            c.rect(i * step, 0, (i + 0.5) * step, c.h, second.rgb)
-        elif kind in ("waves", "zigzags"):
-            xs = np.linspace(0, c.w, 40 if kind == "waves" else 2 * n)
-            bend = np.sin(xs * 22) if kind == "waves" else np.arange(len(xs)) % 2 * 2.0 - 1
-            points = [
-                (float(x), i * step + float(b) * step * 0.25) for x, b in zip(xs, bend, strict=True)
-            ]
-            c.line(points, second.rgb, step * 0.24)
-    colours = (
-        f"{second.name} {kind} on {a(f'{first.name} ground')}"
-        if first.name
-        else f"light and dark {kind}"
-    )
-    return Scene(
-        f"a pattern of {colours}",
-        f"{second.name} {kind}",
-        "",
-        (f"the {kind} repeat across the whole picture",),
-    )
+    if kind in ("waves", "zigzags"):
+        waves = [math.sin(k * math.tau * n / 64) for k in range(65)]
+        _wavy(c, step, second.rgb, waves if kind == "waves" else [-1.0, 1.0] * n)
+    else:
+        {"stripes": _stripes, "dots": _dots, "checks": _checks}[kind](c, step, second.rgb)
+    subject = f"a pattern of {second.name} {kind} on {a(f'{first.name} ground')}"
+    detail = f"the {kind} repeat across the whole picture"
+    return Scene(subject, f"{second.name} {kind}", "", (detail,))
 
 
 SCENES = {"flag": flag, "traffic light": traffic_light, "shapes": shapes, "pattern": pattern}

@@ -13,20 +13,8 @@ from curate.synthetic.canvas import (
     lighter,
 )
 from curate.synthetic.describe import NUMBERS, Scene, a, count, listing, plural
-from curate.synthetic.scenes.fruit import fruit
-from curate.synthetic.scenes.parts import blossom, tulip
-
-WALLS = (
-    (226, 212, 188),
-    (196, 212, 220),
-    (220, 196, 196),
-    (206, 216, 190),
-    (120, 110, 124),
-    (236, 232, 222),
-)
-
-
-WOOD = ((150, 106, 70), (190, 148, 104), (104, 70, 48), (214, 200, 184))
+from curate.synthetic.scenes.fruit import FRUITS, fruit
+from curate.synthetic.scenes.parts import WALLS, WOOD, blossom, tulip
 
 
 def _table(c: Canvas, edge: float = 0.68) -> str:
@@ -63,25 +51,13 @@ def flower_vase(c: Canvas) -> Scene:
     return Scene(subject, f"{bloom.name} {plural(kind) if number > 1 else kind} in a vase", place)
 
 
-FRUITS = (
-    "apple",
-    "orange",
-    "lemon",
-    "pear",
-    "plum",
-    "peach",
-    "green apple",
-    "banana",
-    "lime",
-    "strawberry",
-    "cherry",
-)
+LOOSE = tuple(kind for kind in FRUITS if kind != "grapes")
 
 
 def fruit_bowl(c: Canvas) -> Scene:
     """A bowl of fruit."""
     place = _table(c, 0.6)
-    kinds = c.sample(FRUITS, c.integer(1, 3))
+    kinds = c.sample(LOOSE, c.integer(1, 3))
     counts = [c.integer(1, 3) for _ in kinds]
     bowl = c.paint(("blue", "white", "brown", "green", "red", "turquoise", "yellow"))
     x, y = c.w / 2, c.h * 0.74
@@ -101,7 +77,7 @@ def fruits_row(c: Canvas) -> Scene:
     """Fruit laid out on a cloth."""
     cloth = c.paint(("white", "beige", "light blue", "pink", "navy", "light green"))
     wall(c, cloth.rgb)
-    kind = c.pick((*FRUITS, "grapes"))
+    kind = c.pick(FRUITS)
     number = c.integer(1, 9)
     columns = min(3, number)
     rows = math.ceil(number / columns)
