@@ -34,6 +34,8 @@ LEVELS = {
     "curate.commands": ENTRY,
     "curate.cli": ENTRY,
     "curate.demo": ENTRY,
+    "curate.jobs": ENTRY,
+    "curate.reporting": ENTRY,
     "curate.__main__": ENTRY,
     "jobs": ENTRY,
 }

@@ -23,7 +23,7 @@ TOPICS = (
     ("Visitors", "day", ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")),
     ("Temperature", "hour", ("0", "4", "8", "12", "16", "20", "24")),
     ("Population", "city", ("Rome", "Oslo", "Lima", "Cairo", "Paris", "Delhi", "Tokyo")),
-    ("Fruit sold", "fruit", ("apple", "pear", "plum", "fig", "lime", "kiwi", "date")),
+    ("Fruit sold", "kind", ("apple", "pear", "plum", "fig", "lime", "kiwi", "date")),
     ("Test scores", "class", ("A", "B", "C", "D", "E", "F", "G")),
     ("Energy use", "year", ("2014", "2015", "2016", "2017", "2018", "2019", "2020")),
 )
