@@ -111,6 +111,8 @@ def _read_list(spec: str, base: Path | None) -> list[str]:
 
 
 def _is_local(url: str) -> bool:
+    if posixpath.isabs(url):  # even with "::" in a name
+        return True
     return "::" not in url and get_protocol(url) in ("file", "local")
 
 
@@ -164,16 +166,17 @@ def _check_protocol(url: str) -> None:
 
 
 def _glob(url: str) -> Iterator[tuple[str, int | None]]:
-    if "::" in url:
+    local = _is_local(url)
+    if "::" in url and not local:
         raise ConfigError(f"{FIELD}: {url!r}: no glob in a chained URL; use braces or @FILE")
     try:
-        filesystem, pattern = url_to_fs(url)
+        filesystem, pattern = (LocalFileSystem(), url) if local else url_to_fs(url)
         found = filesystem.glob(pattern, detail=True)
     except Exception as exc:  # drivers raise their own, unrelated classes
         raise ConfigError(f"{FIELD}: cannot list {url!r}: {exc!r}; check access") from exc
     files: dict[str, int | None] = {}
     for path, info in found.items():
-        if isinstance(filesystem, LocalFileSystem):
+        if local:
             if Path(path).is_file():  # or a link to one, which fsspec calls a link
                 files[path] = Path(path).stat().st_size
         elif info.get("type") == "file":
@@ -217,11 +220,11 @@ def shard_ids(urls: Sequence[str]) -> dict[str, str]:
 
 def _path(url: str) -> str:
     """The path of a URL, with its host or bucket as the first directory."""
+    if posixpath.isabs(url):
+        return posixpath.normpath(url)
     first, _, rest = url.partition("::")
-    protocol, separator, path = (first if "://" in first else rest or first).rpartition("://")
-    if not separator:
-        path = path.replace(os.sep, "/")
-    elif protocol in ("http", "https"):
+    protocol, _, path = (first if "://" in first else rest or first).rpartition("://")
+    if protocol in ("http", "https"):
         path = path.partition("?")[0]
     return posixpath.normpath("/" + path)
 

@@ -51,20 +51,21 @@ def test_braces_expand_as_in_bash(text: str, expected: list[str]) -> None:
 
 
 PLAIN = st.text("abc/_-. ", max_size=4)
-RANGES = st.tuples(st.integers(0, 120), st.integers(0, 120), st.integers(1, 5))
+RANGES = st.tuples(st.integers(0, 120), st.integers(-3, 3), st.integers(1, 5))
 
 
 @st.composite
 def patterns(draw: st.DrawFn, depth: int = 2) -> tuple[str, list[str]]:
     """A pattern, and its expansion built along with it."""
     text, expansion = "", [""]
-    for _ in range(draw(st.integers(0, 3))):
+    for _ in range(draw(st.integers(0, 2))):
         kind = draw(st.sampled_from(["plain", "range", "list"] if depth else ["plain", "range"]))
         if kind == "plain":
             piece = draw(PLAIN)
             choices = [piece]
         elif kind == "range":
-            first, last, width = draw(RANGES)
+            first, span, width = draw(RANGES)
+            last = max(0, first + span)
             step = 1 if first <= last else -1
             ends = f"{first:0{width}d}", f"{last:0{width}d}"
             padded = any(len(end) > 1 and end[0] == "0" for end in ends)
@@ -77,15 +78,13 @@ def patterns(draw: st.DrawFn, depth: int = 2) -> tuple[str, list[str]]:
             choices = [choice for _, expanded in parts for choice in expanded]
         text += piece
         expansion = [head + tail for head, tail in itertools.product(expansion, choices)]
-        if len(expansion) > 3000:
-            break
     return text, expansion
 
 
 @given(patterns())
 def test_braces_expand_to_what_they_were_built_from(pattern: tuple[str, list[str]]) -> None:
     text, expansion = pattern
-    assert list(itertools.islice(expand_braces(text), 20_000)) == expansion[:20_000]
+    assert list(expand_braces(text)) == expansion
 
 
 @given(st.text("ab{},.019", max_size=14))
