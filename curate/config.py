@@ -7,6 +7,7 @@ found and what is allowed.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import re
@@ -17,6 +18,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Discriminator,
     Field,
@@ -25,12 +27,23 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 from curate.errors import ConfigError
 from curate.schema import RULE_COLUMNS, SCORE_COLUMNS
 
-Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
-PositiveInt = Annotated[int, Field(gt=0)]
+
+def _no_boolean(value: Any) -> Any:
+    # To Python `true` is 1: `drop_lowest: yes` would drop the whole pool.
+    if isinstance(value, bool):
+        raise PydanticCustomError("number", "Input should be a number")
+    return value
+
+
+Int = Annotated[int, BeforeValidator(_no_boolean)]
+Float = Annotated[float, BeforeValidator(_no_boolean)]
+Fraction = Annotated[Float, Field(ge=0.0, le=1.0)]
+PositiveInt = Annotated[Int, Field(gt=0)]
 Auto = Literal["auto"]
 RuleColumn = Literal[RULE_COLUMNS]  # type: ignore[valid-type]  # mypy cannot read the tuple; pydantic does
 ScoreColumn = Literal[SCORE_COLUMNS]  # type: ignore[valid-type]  # as above
@@ -76,18 +89,18 @@ class ReferenceConfig(_Frozen):
 
     path: str | None = None
     shards: str | tuple[str, ...] | None = None
-    samples: Annotated[int, Field(ge=2)] = 10_000
+    samples: Annotated[Int, Field(ge=2)] = 10_000
     prior: Literal["model", "uniform"] = "model"
     covariance: Literal["corrected", "paper"] = "corrected"
-    temperature: Literal["model"] | Annotated[float, Field(gt=0.0, allow_inf_nan=False)] = 1.0
-    seed: Annotated[int, Field(ge=0)] = 0
+    temperature: Literal["model"] | Annotated[Float, Field(gt=0.0, allow_inf_nan=False)] = 1.0
+    seed: Annotated[Int, Field(ge=0)] = 0
 
 
 class Criteria(_Frozen):
     """What one column must satisfy; several criteria must all hold."""
 
-    min: Annotated[float, Field(allow_inf_nan=False)] | None = None
-    max: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    min: Annotated[Float, Field(allow_inf_nan=False)] | None = None
+    max: Annotated[Float, Field(allow_inf_nan=False)] | None = None
     drop_lowest: Fraction | None = None
     keep_highest: Fraction | None = None
     of: Literal["pool", "reference"] = "pool"
@@ -134,7 +147,7 @@ class Rules(_Frozen):
 class OutputConfig(_Frozen):
     """Where results go."""
 
-    run_dir: str
+    run_dir: Annotated[str, Field(min_length=1)]
     subset: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)] = (
         "default"
     )
@@ -207,11 +220,24 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
         raise ConfigError(f"{path}: cannot be read ({exc}); give the path of a YAML file") from exc
     try:
         tree = yaml.safe_load(text)
-    except yaml.YAMLError as exc:
+    except _YAML_ERRORS as exc:
         raise ConfigError(f"{path}: not valid YAML: {exc}") from exc
     if not isinstance(tree, dict):
         raise ConfigError(f"{path}: expected a mapping of sections such as `input:` and `output:`")
-    return parse_config(apply_overrides(tree, overrides), source=str(path))
+    return parse_config(_plain(apply_overrides(tree, overrides), path), source=str(path))
+
+
+_YAML_ERRORS = (yaml.YAMLError, ValueError, RecursionError)
+"""PyYAML lets the errors of dates that do not exist and of bottomless nesting through."""
+
+
+def _plain(tree: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """What JSON can hold: YAML's dates become text, loops and odd keys are refused."""
+    try:
+        plain: dict[str, Any] = json.loads(json.dumps(tree, default=str))
+    except (TypeError, ValueError, RecursionError) as exc:
+        raise ConfigError(f"{path}: {exc}; keys are words, and nothing contains itself") from exc
+    return plain
 
 
 def parse_config(tree: Mapping[str, Any], source: str = "configuration") -> Config:
@@ -232,12 +258,24 @@ def _explain(exc: ValidationError) -> list[str]:
         place = ".".join(str(p) for p in error["loc"] if not _NOT_A_FIELD.match(str(p)))
         message = error["msg"].removeprefix("Value error, ")
         if error["type"] == "extra_forbidden":
-            message = "unknown key; see docs/configuration.md for the keys of this section"
+            message = f"unknown key; known here are {', '.join(_known_keys(error['loc']))}"
         found = ""
         if error["type"] not in ("missing", "value_error"):
             found = f" (found {json.dumps(error['input'], default=str)[:200]})"
         lines.append(f"  {place or 'top level'}: {message}{found}")
     return lines
+
+
+def _known_keys(location: Sequence[str | int]) -> list[str]:
+    """The keys of the section that a location lies in."""
+    section: type[BaseModel] = Config
+    for part in location[:-1]:
+        field = section.model_fields.get(str(part))
+        if field is not None and isinstance(field.annotation, type):
+            section = field.annotation
+        elif part in RULE_COLUMNS:
+            section = Criteria
+    return sorted(section.model_fields)
 
 
 def apply_overrides(tree: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
@@ -246,7 +284,7 @@ def apply_overrides(tree: Mapping[str, Any], overrides: Sequence[str]) -> dict[s
     Raises:
         ConfigError: an override has no `=`, or its path runs through something not a mapping.
     """
-    result: dict[str, Any] = json.loads(json.dumps(dict(tree), default=str))
+    result: dict[str, Any] = copy.deepcopy(dict(tree))
     for override in overrides:
         path, equals, raw = override.partition("=")
         keys = path.strip().split(".")
@@ -254,11 +292,13 @@ def apply_overrides(tree: Mapping[str, Any], overrides: Sequence[str]) -> dict[s
             raise ConfigError(f"--set {override!r}: write dotted.key=value, e.g. reference.seed=1")
         try:
             value = yaml.safe_load(raw)
-        except yaml.YAMLError as exc:
+        except _YAML_ERRORS as exc:
             raise ConfigError(f"--set {override!r}: the value is not valid YAML: {exc}") from exc
         node = result
         for key in keys[:-1]:
-            node = node.setdefault(key, {})
+            if node.get(key) is None:  # an empty section of the file reads as null
+                node[key] = {}
+            node = node[key]
             if not isinstance(node, dict):
                 raise ConfigError(f"--set {override!r}: {key!r} holds a value, not a section")
         node[keys[-1]] = value

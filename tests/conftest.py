@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:  # torch and open_clip take seconds to import: fixtures import what they need
+    from local_run import LocalRun
+
+    from curate.encoder import Encoder
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SHARED_DATA = REPOSITORY.parent / "shared" / "data"
@@ -16,3 +24,59 @@ def shared_data() -> Path:
     if not (SHARED_DATA / "README.md").is_file():
         pytest.skip(f"needs the real data at {SHARED_DATA}, which is not there")
     return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The `local-dir:` name of a CLIP model with random weights, width 16."""
+    from models import write_tiny_model
+
+    return write_tiny_model(tmp_path_factory.mktemp("models") / "clip")
+
+
+@pytest.fixture(scope="session")
+def tiny_siglip(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The same with a bias and a sigmoid."""
+    from models import write_tiny_model
+
+    return write_tiny_model(tmp_path_factory.mktemp("models") / "siglip", siglip=True)
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder(tiny_model: str) -> Encoder:
+    """The CLIP model, loaded on the CPU."""
+    from curate.config import ModelConfig
+    from curate.encoder import Encoder
+
+    return Encoder(ModelConfig(name=tiny_model, device="cpu"))
+
+
+@pytest.fixture(scope="session")
+def pristine_run(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Encoder) -> LocalRun:
+    """Three small shards, scored in this process; not to be changed: see `scored_run`."""
+    from local_run import score_locally, write_pool
+
+    from curate.manifest import RunDir
+    from curate.outputs import Store
+
+    folder = tmp_path_factory.mktemp("pristine")
+    spec = write_pool(folder / "pool")
+    return score_locally(RunDir(Store(str(folder / "run"))), spec, tiny_encoder)
+
+
+@pytest.fixture
+def scored_run(pristine_run: LocalRun, tmp_path: Path) -> LocalRun:
+    """A copy of the scored run and of its shards, free to be damaged."""
+    from curate.manifest import RunDir
+    from curate.outputs import Store
+
+    shutil.copytree(pristine_run.folder.parent, tmp_path, dirs_exist_ok=True)
+    old, new = str(pristine_run.folder.parent), str(tmp_path)
+    run = RunDir(Store(str(tmp_path / "run")))
+    shards = tuple(replace(s, url=s.url.replace(old, new)) for s in pristine_run.shards)
+    (tmp_path / "run" / "manifest.parquet").unlink()
+    run.write_manifest(shards)
+    for shard in shards:
+        marker = run.require_marker(shard.id)
+        run.commit(replace(marker, url=shard.url))
+    return replace(pristine_run, run=run, shards=shards)
