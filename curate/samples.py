@@ -25,6 +25,7 @@ from curate.tar_report import TarReport
 IMAGE_EXTENSIONS: Final = frozenset({"jpg", "jpeg", "png", "webp"})
 TEXT_EXTENSION: Final = "txt"
 JSON_EXTENSION: Final = "json"
+_USED_EXTENSIONS: Final = IMAGE_EXTENSIONS | {TEXT_EXTENSION, JSON_EXTENSION}
 
 NON_REGULAR: Final = "non_regular_members"
 OTHER_MEMBERS: Final = "other_members"
@@ -234,8 +235,7 @@ class ShardReader:
         derived = derive_uid(self._shard.id, group.key)
         duplicate = derived in self._seen
         self._seen.add(derived)
-        known = IMAGE_EXTENSIONS | {TEXT_EXTENSION, JSON_EXTENSION}
-        self._notes[OTHER_MEMBERS] += len(group.extensions - known)
+        self._notes[OTHER_MEMBERS] += len(group.extensions - _USED_EXTENSIONS)
         self._notes[MISSING_JSON] += group.json is None
         size = group.end - group.offset
         metadata: dict[str, Any] = {}

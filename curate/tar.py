@@ -10,8 +10,10 @@ the seventh edition (no magic). Global PAX headers are skipped. Links, directori
 sparse files are reported as `other`, without their data, and never followed. Member names are
 labels: no function here uses one as a path.
 
-Speed, on one core of the development machine (1,000 samples of about 20 kB, three members each):
-SPEED_NOTE
+Speed on one core of a busy x86 server (1,000 samples of 20 kB, three members each; best of 7):
+28 us a sample, of which SHA-256 takes 13.5 (it runs at 1.5 GB/s with SHA-NI, some 0.4 without),
+against 83 us of `tarfile.open(mode="r|")`, which hashes nothing: 2.9 times as fast. Decoding and
+resizing one image takes 3,700 us there, so the hash costs 0.4 % of it.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from typing import Final, Literal, NamedTuple
 
 from curate.byte_source import ByteSource, ByteStream
 from curate.errors import ShardError
-from curate.tar_headers import BLOCK, Extension, Header, parse_header
+from curate.tar_headers import BLOCK, Extension, Header, parse_header, refuse_known_formats
 from curate.tar_report import (
     CONCATENATED,
     CORRUPT_HEADER,
@@ -41,14 +43,6 @@ EXTENSION_LIMIT: Final = 1024 * 1024
 """Bytes of one PAX or GNU extension header; a path is 4 KiB at most on any file system."""
 
 _ZERO_BLOCK: Final = bytes(BLOCK)
-_COMPRESSIONS: Final = (
-    (b"\x1f\x8b", "gzip", "gunzip"),
-    (b"BZh", "bzip2", "bunzip2"),
-    (b"\xfd7zXZ\x00", "xz", "unxz"),
-    (b"\x28\xb5\x2f\xfd", "zstd", "unzstd"),
-    (b"\x04\x22\x4d\x18", "lz4", "unlz4"),
-    (b"PK\x03\x04", "zip", "unzip"),
-)
 
 
 class Member(NamedTuple):
@@ -163,7 +157,7 @@ class TarReader:
         source = self._source
         start = source.offset
         if self._headers == 0:
-            _refuse_known_formats(source.buffer[source.position : source.position + BLOCK])
+            refuse_known_formats(source.buffer[source.position : source.position + BLOCK])
         source.position += BLOCK
         while source.fill(BLOCK) >= BLOCK:
             if self._find_header():
@@ -205,7 +199,7 @@ class TarReader:
         if not rest.strip(b"\0"):
             return
         if self._headers == 0:
-            _refuse_known_formats(rest)
+            refuse_known_formats(rest)
             raise ShardError(f"not a tar archive: {offset + size} bytes without a header")
         if self._zeros:
             self._note(TRAILING_DATA, offset, f"{size} bytes behind the end of the archive")
@@ -312,14 +306,3 @@ _REGULAR: Final = (b"0", b"\0", b"7")
 _WITHOUT_DATA: Final = (b"1", b"2", b"3", b"4", b"5", b"6", b"\0")
 """Links, devices, directories, FIFOs, whatever their size says; `\\0` is one if not regular."""
 _EXTENSIONS: Final = (b"x", b"X", b"L", b"K", b"g")
-
-
-def _refuse_known_formats(start: bytes) -> None:
-    """Raise ShardError if the first bytes of the shard are those of something well known."""
-    for magic, name, tool in _COMPRESSIONS:
-        if start.startswith(magic):
-            raise ShardError(f"compressed with {name}; decompress it first, e.g. `{tool}`")
-    if start.lstrip()[:1] == b"<":
-        raise ShardError("an HTML or XML page, not a tar archive; fetch it again")
-    if start.startswith(b"version https://git-lfs"):
-        raise ShardError("a Git LFS pointer, not a tar archive; fetch it with `git lfs pull`")

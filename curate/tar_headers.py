@@ -8,11 +8,23 @@ from __future__ import annotations
 import zlib
 from typing import Final, NamedTuple
 
+from curate.errors import ShardError
+
 BLOCK: Final = 512
 """Bytes; every tar header and every member's data starts on a multiple of it."""
 
 SIZE_LIMIT: Final = 1 << 60
 """Bytes; a header that claims more is damaged."""
+
+
+_COMPRESSIONS: Final = (
+    (b"\x1f\x8b", "gzip", "gunzip"),
+    (b"BZh", "bzip2", "bunzip2"),
+    (b"\xfd7zXZ\x00", "xz", "unxz"),
+    (b"\x28\xb5\x2f\xfd", "zstd", "unzstd"),
+    (b"\x04\x22\x4d\x18", "lz4", "unlz4"),
+    (b"PK\x03\x04", "zip", "unzip"),
+)
 
 
 class Header(NamedTuple):
@@ -132,3 +144,14 @@ class Extension:
                     self.size = int(size)
                 else:
                     self.broken = True
+
+
+def refuse_known_formats(start: bytes) -> None:
+    """Raise ShardError if the first bytes of the shard are those of something well known."""
+    for magic, name, tool in _COMPRESSIONS:
+        if start.startswith(magic):
+            raise ShardError(f"compressed with {name}; decompress it first, e.g. `{tool}`")
+    if start.lstrip()[:1] == b"<":
+        raise ShardError("an HTML or XML page, not a tar archive; fetch it again")
+    if start.startswith(b"version https://git-lfs"):
+        raise ShardError("a Git LFS pointer, not a tar archive; fetch it with `git lfs pull`")
