@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from curate.synthetic.placeholder_icons import Colour, paint_icon, random_style
+from curate.synthetic.placeholder_icons import Colour
+from curate.synthetic.placeholder_pen import paint_icon, random_style
 from curate.synthetic.placeholder_texts import Typeface, message, wrap
 
 SUPERSAMPLING = 2  # icons and frames are drawn larger and reduced: Pillow does not anti-alias
@@ -51,8 +52,7 @@ def random_palette(rng: np.random.Generator) -> tuple[Colour, Colour, Colour]:
 class Canvas:
     """A picture in the making, ``SUPERSAMPLING`` times larger than its final size.
 
-    Attributes:
-        short: the shorter side in pixels, the unit of most marks.
+    Most marks are measured in shares of the shorter side.
     """
 
     rng: np.random.Generator
@@ -64,18 +64,22 @@ class Canvas:
 
     @property
     def width(self) -> int:
+        """Pixels across."""
         return self.image.width
 
     @property
     def height(self) -> int:
+        """Pixels down."""
         return self.image.height
 
     @property
     def short(self) -> int:
+        """The shorter side in pixels."""
         return min(self.image.size)
 
     @property
     def pen(self) -> ImageDraw.ImageDraw:
+        """Pillow's drawing interface."""
         return ImageDraw.Draw(self.image)
 
     def uniform(self, low: float, high: float) -> float:

@@ -92,7 +92,7 @@ def file_names(rng: Rng) -> str:
         f"{stem}_{_date(rng).replace('/', '-')}_{_digits(rng, 6, 6)}",
         f"{stem} ({int(rng.integers(1, 40))})",
         f"{_digits(rng, 5, 16)}_{_digits(rng, 6, 17)}_{_pick(rng, ('n', 'o', 'b', 'z'))}",
-        f"{_token(rng, string.ascii_uppercase, 2, 4)}{_pick(rng, ('_', '', '-'))}{_digits(rng, 3, 5)}",
+        _token(rng, string.ascii_uppercase, 2, 4) + _pick(rng, ("_", "", "-")) + _digits(rng, 3, 5),
         f"{stem}-{rng.choice([150, 300, 640, 768, 1024])}x{rng.choice([150, 200, 480, 576, 768])}",
         f"{stem} {_date(rng)} at {_time(rng).replace(':', '.')}",
     )
@@ -179,7 +179,7 @@ def prices_and_numbers(rng: Rng) -> str:
         f"{_pick(rng, words.DATE_WORDS)} {_date(rng)}",
         f"{_date(rng)} {_time(rng)}",
         _digits(rng, 1, 9),
-        f"{_digits(rng, 1, 4)} x {_digits(rng, 1, 4)} {_pick(rng, ('px', 'cm', 'mm', 'pixels', ''))}",
+        f"{_digits(rng, 1, 4)} x {_digits(rng, 1, 4)} {_pick(rng, words.UNITS)}",
         f"{_pick(rng, ('#', 'No. ', 'SKU ', 'ID: ', 'Ref. ', 'Art. '))}{_digits(rng, 3, 9)}",
         f"+{_digits(rng, 1, 2)} {_digits(rng, 3, 3)} {_digits(rng, 3, 4)} {_digits(rng, 3, 4)}",
         f"{int(rng.integers(1, 100))}% {_pick(rng, ('off', 'OFF', 'discount', 'sale', ''))}",
@@ -285,26 +285,14 @@ def mumbo_jumbo(rng: Rng) -> str:
     return forms[int(rng.integers(len(forms)))]
 
 
-_FAMILIES: dict[str, Callable[[Rng], str]] = {
-    function.__name__: function
-    for function in (
-        person_tags,
-        file_names,
-        hashes,
-        stop_phrases,
-        slot_phrases,
-        calls_to_action,
-        urls,
-        prices_and_numbers,
-        markup,
-        copyright_lines,
-        social_boilerplate,
-        punctuation,
-        lorem_ipsum,
-        notices,
-        mumbo_jumbo,
-    )
-}
+# fmt: off
+_GRAMMARS: tuple[Callable[[Rng], str], ...] = (
+    person_tags, file_names, hashes, stop_phrases, slot_phrases, calls_to_action, urls,
+    prices_and_numbers, markup, copyright_lines, social_boilerplate, punctuation, lorem_ipsum,
+    notices, mumbo_jumbo,
+)
+# fmt: on
+_FAMILIES = {grammar.__name__: grammar for grammar in _GRAMMARS}
 
 SCRUBBED_FAMILIES: tuple[str, ...] = tuple(_FAMILIES)
 """Names of the families that :func:`scrubbed_caption` knows."""

@@ -77,8 +77,8 @@ FILE_STEMS = _words(
     "Screenshot screenshot Screen-Shot screencap scan Scan00 Capture capture untitled Untitled "
     "Unbenannt download file Bild foto Foto picture imagen WhatsApp-Image received image-asset "
     "unnamed thumb thumbnail header banner slide hero bg background logo icon photo-output output "
-    "export final final-v cropped resized default media attachment upload post page tumblr maxresdefault "
-    "hqdefault original large small medium full copy frame figure fig snapshot"
+    "export final final-v cropped resized default media attachment upload post page tumblr "
+    "maxresdefault hqdefault original large small medium full copy frame figure fig snapshot"
 )
 FILE_SUFFIXES = (
     ".jpg",
@@ -364,6 +364,7 @@ URL_PARTS = _words(
 )
 
 CURRENCIES = ("$", "€", "£", "US$", "USD", "EUR", "¥", "Rs.", "kr", "zł", "CHF", "A$", "₽", "R$")
+UNITS = ("px", "cm", "mm", "pixels", "")
 PRICE_WORDS = (
     "Price:",
     "Now only",
