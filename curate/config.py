@@ -227,17 +227,16 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     return parse_config(_plain(apply_overrides(tree, overrides), path), source=str(path))
 
 
+# PyYAML lets the errors of dates that do not exist and of bottomless nesting through.
 _YAML_ERRORS = (yaml.YAMLError, ValueError, RecursionError)
-"""PyYAML lets the errors of dates that do not exist and of bottomless nesting through."""
 
 
 def _plain(tree: Mapping[str, Any], path: Path) -> dict[str, Any]:
     """What JSON can hold: YAML's dates become text, loops and odd keys are refused."""
     try:
-        plain: dict[str, Any] = json.loads(json.dumps(tree, default=str))
+        return dict(json.loads(json.dumps(tree, default=str)))
     except (TypeError, ValueError, RecursionError) as exc:
         raise ConfigError(f"{path}: {exc}; keys are words, and nothing contains itself") from exc
-    return plain
 
 
 def parse_config(tree: Mapping[str, Any], source: str = "configuration") -> Config:
@@ -309,9 +308,11 @@ def apply_overrides(tree: Mapping[str, Any], overrides: Sequence[str]) -> dict[s
 
 
 def to_yaml(config: BaseModel) -> str:
-    """Write the resolved configuration as YAML that `load_config` reads back to an equal object."""
+    """Write the configuration as YAML that `load_config` reads back to an equal object."""
     tree = config.model_dump(mode="json", exclude_none=True)
-    return yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)
+    text = yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)
+    # PyYAML reads a raw U+0085 as a space: what does not come back is written in escapes.
+    return text if yaml.safe_load(text) == tree else yaml.safe_dump(tree, sort_keys=False)
 
 
 def digest(value: Any) -> str:

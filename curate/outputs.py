@@ -12,10 +12,10 @@ import os
 import tempfile
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO, Protocol, cast
+from typing import Any, Protocol, cast
 
 import fsspec
 import pyarrow as pa
@@ -50,19 +50,32 @@ class _Sink(Protocol):
 class _Hashing:
     """A write-only binary file that counts and hashes what passes through."""
 
-    def __init__(self, raw: _Sink) -> None:
+    def __init__(self, raw: _Sink, target: str) -> None:
         self._raw = raw
+        self._target = target
         self._digest = hashlib.sha256()
         self.size = 0
 
     def write(self, data: bytes | memoryview) -> int:
-        self._raw.write(data)
+        with _refusals(self._target):
+            self._raw.write(data)
         self._digest.update(data)
         self.size += len(data)
         return len(data)
 
     def hexdigest(self) -> str:
         return self._digest.hexdigest()
+
+
+@contextmanager
+def _refusals(target: str) -> Iterator[None]:
+    # Around the steps of writing alone: an error of reading an input is none of the output's.
+    try:
+        yield
+    except Exception as exc:  # drivers raise their own, unrelated classes
+        raise OutputError(
+            f"{target} could not be written: {exc}; make room or allow writing there, and run again"
+        ) from exc
 
 
 class Store:
@@ -72,10 +85,13 @@ class Store:
     """
 
     def __init__(self, url: str) -> None:
-        self.fs, self._root = fsspec.core.url_to_fs(url.rstrip("/") or url)
+        stripped = url.rstrip("/")
+        # The slashes of a root, `/` or `memory://`, are not trailing ones.
+        place = url if not stripped or stripped.endswith(":") else stripped
+        self.fs, self._root = fsspec.core.url_to_fs(place)
         self.is_local = isinstance(self.fs, LocalFileSystem)
         # A relative path would mean another folder in a worker process.
-        self.url = self._root if self.is_local else url.rstrip("/")
+        self.url = self._root if self.is_local else place
 
     def __reduce__(self) -> tuple[type[Store], tuple[str]]:
         return type(self), (self.url,)
@@ -107,6 +123,15 @@ class Store:
         except FileNotFoundError:
             return
 
+    def sweep(self) -> None:
+        """Remove what killed processes left half-written. Only before anything writes here.
+
+        Object stores hold no half-written objects.
+        """
+        if self.is_local:
+            for left in list(Path(self._root).rglob(f"*{TEMPORARY_SUFFIX}")):
+                left.unlink(missing_ok=True)
+
     # --- reading ---------------------------------------------------------------------------
 
     def read_bytes(self, relative: str) -> bytes:
@@ -117,16 +142,17 @@ class Store:
         """Read a JSON file. Raises FileNotFoundError, and OutputError if it is not JSON."""
         try:
             return json.loads(self.read_bytes(relative))
-        except ValueError as exc:
+        except (ValueError, RecursionError) as exc:
             raise OutputError(
                 f"{self.path(relative)} is not valid JSON ({exc}); delete it and run again"
             ) from exc
 
     def read_table(self, relative: str, columns: list[str] | None = None) -> pa.Table:
         """Read a Parquet file. Raises FileNotFoundError, and OutputError if it is damaged."""
+        data = self.read_bytes(relative)
         try:
-            return pq.read_table(pa.BufferReader(self.read_bytes(relative)), columns=columns)
-        except pa.ArrowInvalid as exc:
+            return pq.read_table(pa.BufferReader(data), columns=columns)
+        except (pa.ArrowException, OSError, ValueError) as exc:  # OSError: a page that is damaged
             raise OutputError(
                 f"{self.path(relative)} is not a readable Parquet file ({exc}); delete it and its"
                 " marker under state/, and run again"
@@ -142,37 +168,40 @@ class Store:
             OutputError: the disk is full or the store refused; nothing is left behind.
         """
         target = self.path(relative)
-        opened = self._create_local(target) if self.is_local else self._create_remote(target)
-        try:
-            with opened as raw:
-                yield _Hashing(raw)
-        except OSError as exc:
-            raise OutputError(f"{target} could not be written: {exc}") from exc
+        with self._create_local(target) if self.is_local else self._create_remote(target) as file:
+            yield file
 
     @contextmanager
-    def _create_local(self, target: str) -> Iterator[BinaryIO]:
+    def _create_local(self, target: str) -> Iterator[_Hashing]:
         final = Path(target)
-        final.parent.mkdir(parents=True, exist_ok=True)
         temporary = final.with_name(f"{final.name}.{uuid.uuid4().hex[:8]}{TEMPORARY_SUFFIX}")
+        with _refusals(target):
+            final.parent.mkdir(parents=True, exist_ok=True)
+            file = temporary.open("xb")
         try:
-            with temporary.open("xb") as file:
-                yield file
+            yield _Hashing(file, target)
+            with _refusals(target):
                 file.flush()
                 os.fsync(file.fileno())
-            temporary.replace(final)
+                file.close()
+                temporary.replace(final)
         except BaseException:
+            with suppress(OSError):  # flushes once more; what went wrong is on its way already
+                file.close()
             temporary.unlink(missing_ok=True)
             raise
-        _sync_folder(final.parent)
+        with _refusals(target):
+            _sync_folder(final.parent)
 
     @contextmanager
-    def _create_remote(self, target: str) -> Iterator[BinaryIO]:
+    def _create_remote(self, target: str) -> Iterator[_Hashing]:
         # Staged on the local disk: an upload that an exception closes could commit half an object.
         with tempfile.TemporaryDirectory(prefix="curate-") as folder:
             staged = Path(folder) / "object"
             with staged.open("xb") as file:
-                yield file
-            self.fs.put_file(str(staged), target)
+                yield _Hashing(file, target)
+            with _refusals(target):
+                self.fs.put_file(str(staged), target)
 
     def write_bytes(self, relative: str, data: bytes) -> Written:
         """Write a whole file atomically."""
@@ -180,16 +209,34 @@ class Store:
             file.write(data)
         return Written(relative, file.size, file.hexdigest())
 
+    def write_if_changed(self, relative: str, data: bytes) -> None:
+        """Write a small file unless it holds these bytes already: doing nothing leaves no trace."""
+        try:
+            if self.read_bytes(relative) == data:
+                return
+        except FileNotFoundError:
+            pass  # the first time
+        self.write_bytes(relative, data)
+
     def write_json(self, relative: str, value: Any) -> Written:
         """Write JSON with sorted keys, so that equal values are equal bytes."""
-        text = json.dumps(value, sort_keys=True, indent=1, ensure_ascii=False)
-        return self.write_bytes(relative, text.encode() + b"\n")
+        return self.write_bytes(relative, json_bytes(value))
 
     def write_table(self, relative: str, table: pa.Table) -> Written:
         """Write a Parquet file; equal tables give equal bytes."""
-        sink = pa.BufferOutputStream()
-        pq.write_table(table, sink, **PARQUET_OPTIONS)
-        return self.write_bytes(relative, memoryview(sink.getvalue()).tobytes())
+        return self.write_bytes(relative, table_bytes(table))
+
+
+def json_bytes(value: Any) -> bytes:
+    """JSON with sorted keys and a newline at the end."""
+    return json.dumps(value, sort_keys=True, indent=1, ensure_ascii=False).encode() + b"\n"
+
+
+def table_bytes(table: pa.Table) -> bytes:
+    """A table as a Parquet file."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, **PARQUET_OPTIONS)
+    return memoryview(sink.getvalue()).tobytes()
 
 
 def _sync_folder(folder: Path) -> None:
