@@ -13,6 +13,7 @@ field, says what was found there, and ends with the remedy.
     ├── RunDirError        the run directory belongs to something else or lacks a stage
     ├── OutputError        an output could not be written whole
     ├── ResourceError      the machine or cluster is too small for the request
+    ├── WorkerError        a worker process failed in a way that nobody foresaw
     ├── AccountingError    read != kept + dropped + rejected: a bug or damaged outputs
     └── VerificationError  outputs do not match their markers
 """
@@ -85,6 +86,10 @@ class ResourceError(CurateError):
     """The machine or the cluster is too small for the request."""
 
     exit_code = 2
+
+
+class WorkerError(CurateError):
+    """A worker process failed in a way that nobody foresaw. What is committed stays."""
 
 
 class AccountingError(CurateError):

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from curate.errors import AccountingError, OutputError, ShardError
-from curate.outputs import Store, Written
+from curate.outputs import Store, Written, json_bytes
 from curate.schema import METADATA_COLUMNS, SCORE_COLUMNS
 from curate.shards import Shard, open_shard, read_range
 from curate.subsets import SCORES, Subset
@@ -302,7 +302,7 @@ def begin_outputs(store: Store, subset: Subset, samples_per_shard: int | None) -
 def write_sizes(store: Store, subset: str, plans: Sequence[OutputPlan]) -> None:
     """Write sizes.json, file name -> samples, which trainers read beside the shards."""
     sizes = {f"{plan.name}.tar": plan.samples for plan in plans}
-    store.write_json(f"{filtered_folder(subset)}/sizes.json", sizes)
+    store.write_if_changed(f"{filtered_folder(subset)}/sizes.json", json_bytes(sizes))
 
 
 def read_marker(store: Store, subset: str, name: str) -> FilterMarker | None:

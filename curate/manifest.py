@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from curate.config import digest
 from curate.errors import AccountingError, OutputError, RunDirError
-from curate.outputs import Store, Written
+from curate.outputs import Store, Written, table_bytes
 from curate.schema import OK, REJECTIONS
 from curate.shards import Shard
 
@@ -164,7 +164,7 @@ class RunDir:
             [pa.array(c, type=f.type) for c, f in zip(columns, MANIFEST_SCHEMA, strict=True)],
             schema=MANIFEST_SCHEMA,
         )
-        self.store.write_table(MANIFEST, table)
+        self.store.write_if_changed(MANIFEST, table_bytes(table))
 
     def read_manifest(self) -> tuple[Shard, ...]:
         """The shards of the run. Raises RunDirError if there is no run here."""

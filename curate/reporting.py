@@ -14,8 +14,8 @@ from curate.manifest import Counts, RunDir
 from curate.schema import REJECTIONS
 
 if TYPE_CHECKING:  # importing these modules takes seconds, printing does not need them
-    from curate.commands import Outcome
     from curate.verification import Findings
+    from curate.workspace import Outcome
 
 MAX_LISTED = 20
 """Lines of one kind that are listed before they are only counted."""

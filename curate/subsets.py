@@ -80,9 +80,11 @@ def select(
     shards = scored_shards(run)
     folder = folder_of(name)
     identity = _identity(run, shards, rules)
-    found = load(run.store, name)
-    if found is not None and found.identity == identity:
+    found = find(run, name, rules)
+    if found is not None:
         return found
+    # The summary first: without it, what a crash leaves of the folder cannot pass for a subset.
+    run.store.remove(f"{folder}/{SUMMARY}")
     run.store.remove(folder)
     duplicates = find_duplicates(run.store, shards)
     node = _resolve(run.store, shards, rules, duplicates, reference_sample)
@@ -124,6 +126,13 @@ def load(store: Store, name: str) -> Subset | None:
     except FileNotFoundError:
         return None
     return Subset(folder, summary["identity"], summary)
+
+
+def find(run: RunDir, name: str, rules: Rules) -> Subset | None:
+    """The subset, if it is what `select` would make now. Raises RunDirError as `select` does."""
+    identity = _identity(run, scored_shards(run), rules)
+    found = load(run.store, name)
+    return found if found is not None and found.identity == identity else None
 
 
 def kept_per_shard(store: Store, subset: Subset) -> list[tuple[str, int]]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import itertools
+import os
+import threading
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -12,10 +14,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import ray
 import torch
+from ray.exceptions import ObjectLostError, RayActorError
 
 from curate.config import ModelConfig
-from curate.encoder import Encoder, ModelInfo, Pixels, Tokens, load_tokenizer
-from curate.errors import ShardError
+from curate.encoder import Embeddings, Encoder, ModelInfo, Pixels, Tokens, load_tokenizer
+from curate.errors import CurateError, ResourceError, ShardError, WorkerError
 from curate.manifest import Counts, RunDir
 from curate.numerics.selection import Node
 from curate.outputs import Store
@@ -49,7 +52,7 @@ class ReferenceHandle:
         """Fetch the Reference, from the object store or from its file."""
         try:
             fetched: Reference = ray.get(self.objects[0])
-        except (ray.exceptions.ObjectLostError, ray.exceptions.ReferenceCountingAssertionError):
+        except ObjectLostError:
             return load_reference(self.store, self.folder)
         return fetched
 
@@ -62,19 +65,28 @@ class Embedder:
         self._config = config
         self._encoder: Encoder | None = None
         self._scorer: tuple[str, Scorer] | None = None
+        # Calls may overlap on a GPU, and two models may not fit.
+        self._loading = threading.Lock()
 
     def info(self) -> ModelInfo:
         """Load the model if need be and describe it. Raises ModelError."""
         return self._loaded().info
 
     def _loaded(self) -> Encoder:
-        if self._encoder is None:
-            self._encoder = Encoder(self._config)
-        return self._encoder
+        with self._loading:
+            if self._encoder is None:
+                self._encoder = Encoder(self._config)
+            return self._encoder
+
+    def _scoring(self, reference: ReferenceHandle, device: str) -> Scorer:
+        with self._loading:
+            if self._scorer is None or self._scorer[0] != reference.identity:
+                self._scorer = reference.identity, Scorer(reference.get(), device)
+            return self._scorer[1]
 
     def embed(self, pixels: Pixels, tokens: Tokens) -> ModelOutput:
-        """Embed a batch; no scores but the norms."""
-        embeddings = self._loaded().encode(pixels, tokens)
+        """Embed a batch; no scores but the norms. Raises ResourceError."""
+        embeddings = _encode(self._loaded(), pixels, tokens)
         norms = {IMAGE_NORM: embeddings.image_norm, TEXT_NORM: embeddings.text_norm}
         return ModelOutput(
             scores={name: _host(values) for name, values in norms.items()},
@@ -85,19 +97,30 @@ class Embedder:
     def score(
         self, pixels: Pixels, tokens: Tokens, reference: ReferenceHandle, keep_embeddings: bool
     ) -> ModelOutput:
-        """Embed and score a batch; embeddings return as float16, and only if asked for."""
+        """Embed and score a batch; embeddings return as float16, and only if asked for.
+
+        Raises ResourceError.
+        """
         encoder = self._loaded()
-        if self._scorer is None or self._scorer[0] != reference.identity:
-            scorer = Scorer(reference.get(), encoder.info.device)
-            self._scorer = (reference.identity, scorer)
-        embeddings = encoder.encode(pixels, tokens)
-        scores = self._scorer[1](embeddings.image, embeddings.text)
+        scorer = self._scoring(reference, encoder.info.device)
+        embeddings = _encode(encoder, pixels, tokens)
+        scores = scorer(embeddings.image, embeddings.text)
         scores |= {IMAGE_NORM: embeddings.image_norm, TEXT_NORM: embeddings.text_norm}
         return ModelOutput(
             scores={name: _host(values) for name, values in scores.items()},
             image=_host(embeddings.image.half()) if keep_embeddings else None,
             text=_host(embeddings.text.half()) if keep_embeddings else None,
         )
+
+
+def _encode(encoder: Encoder, pixels: Pixels, tokens: Tokens) -> Embeddings:
+    try:
+        return encoder.encode(pixels, tokens)
+    except torch.OutOfMemoryError as exc:
+        raise ResourceError(
+            f"the device ran out of memory with a batch of {len(pixels)} pairs ({exc}); lower"
+            " compute.batch_size, or use a GPU with more memory"
+        ) from exc
 
 
 def _host(values: torch.Tensor) -> npt.NDArray[Any]:
@@ -113,7 +136,8 @@ class LeastLoaded:
         self._call = call
         self._arguments = arguments
         self._load = [0] * len(embedders)
-        self._turn = itertools.cycle(range(len(embedders)))
+        # Workers do not know of each other: each begins elsewhere, lest all begin at the first.
+        self._turn = itertools.count(os.getpid())
 
     def submit(self, pixels: Pixels, tokens: Tokens) -> tuple[int, Any]:
         """Send a batch."""
@@ -127,7 +151,13 @@ class LeastLoaded:
     def collect(self, handle: tuple[int, Any]) -> ModelOutput:
         """Wait for a batch."""
         at, reference = handle
-        output: ModelOutput = ray.get(reference)
+        try:
+            output: ModelOutput = ray.get(reference)
+        except RayActorError as exc:
+            raise WorkerError(
+                "an embedder died again and again over the same batch; it may need more memory than"
+                f" its node has: lower compute.batch_size or compute.embedders ({exc})"
+            ) from exc
         self._load[at] -= 1
         return output
 
@@ -212,6 +242,10 @@ class ScoreWorker:
             self._run.fail(shard, str(exc))
             job.tally.add.remote({"shards": 1, "failed": 1})
             return str(exc)
+        except CurateError:
+            raise
+        except Exception as exc:
+            raise WorkerError(f"{shard.url}: scoring it failed: {exc!r}") from exc
         job.tally.add.remote({"shards": 1})
         return ""
 

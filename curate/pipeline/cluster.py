@@ -1,75 +1,130 @@
-"""Connecting to Ray, or starting it on this machine."""
+"""Connecting to Ray, or starting it on this machine, when it is first needed."""
 
 from __future__ import annotations
 
 import logging
 import os
+import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-import ray
-
 from curate.errors import ResourceError
 
-WORKER_NICENESS: Final = "0"
-"""Ray starts workers at nice 15, which starves them beside any other load."""
-
 ENVIRONMENT: Final = {
-    "RAY_worker_niceness": WORKER_NICENESS,
+    # Ray starts workers at nice 15, which starves them beside any other load.
+    "RAY_worker_niceness": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    # Ray's core prints an error line for every pool of Ray Data; what fails is raised as well.
+    # Ray's core warns about the constructor arguments of every pool of Ray Data, on stderr. The
+    # driver keeps them alive, and whatever fails is raised as well.
     "RAY_BACKEND_LOG_LEVEL": "fatal",
 }
 
+STDERR: Final = 2
+
+
+class Cluster:
+    """A Ray cluster that is connected to by the first call that needs it.
+
+    Importing Ray takes a second and starting it several: a run that finds everything done, or only
+    selects, does neither.
+    """
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self._connected = False
+        self._owned = False
+
+    def connect(self) -> None:
+        """Connect, once. Raises ResourceError if there is no cluster at the address."""
+        if self._connected:
+            return
+        import ray
+
+        if not ray.is_initialized():
+            self._start()
+            self._owned = True
+        _be_quiet()
+        self._connected = True
+
+    def _start(self) -> None:
+        import ray
+
+        for name, value in ENVIRONMENT.items():
+            os.environ.setdefault(name, value)
+        target = self._address
+        if target == "auto":
+            target = os.environ.get("RAY_ADDRESS", "local")
+        try:
+            with _muted_stderr():
+                ray.init(
+                    address=target,
+                    log_to_driver=False,
+                    logging_level=logging.ERROR,
+                    include_dashboard=False if target == "local" else None,
+                )
+        except (ConnectionError, RuntimeError, ValueError) as exc:
+            raise ResourceError(
+                f"compute.ray_address={self._address!r}: no Ray cluster answers at {target!r}"
+                f" ({exc}); start one with `ray start --head`, or use ray_address: local"
+            ) from exc
+
+    def resources(self) -> tuple[float, float]:
+        """Logical CPUs and GPUs of the cluster."""
+        import ray
+
+        self.connect()
+        total = ray.cluster_resources()
+        return float(total.get("CPU", 0.0)), float(total.get("GPU", 0.0))
+
+    def close(self) -> None:
+        """Disconnect; a cluster that was started here ends."""
+        if self._owned:
+            import ray
+
+            ray.shutdown()
+        self._connected = self._owned = False
+
 
 @contextmanager
-def cluster(address: str) -> Iterator[None]:
-    """Use the cluster at `address` while the block runs.
+def cluster(address: str) -> Iterator[Cluster]:
+    """Offer the cluster at `address` while the block runs.
 
     `auto` means the cluster that this process is part of (`ray job submit` sets RAY_ADDRESS), else
     a new one on this machine, which ends with the block. A Ray that is connected already is used
     and left alone.
-
-    Raises:
-        ResourceError: there is no cluster at the address.
     """
-    if ray.is_initialized():
-        _be_quiet()
-        yield
-        return
-    for name, value in ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
-    target = os.environ.get("RAY_ADDRESS", "local") if address == "auto" else address
+    offered = Cluster(address)
     try:
-        ray.init(
-            address=target,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            include_dashboard=False if target == "local" else None,
-            configure_logging=True,
-        )
-    except (ConnectionError, RuntimeError, ValueError) as exc:
-        raise ResourceError(
-            f"compute.ray_address={address!r}: no Ray cluster answers at {target!r} ({exc}); start"
-            " one with `ray start --head`, or use ray_address: local"
-        ) from exc
-    _be_quiet()
-    try:
-        yield
+        yield offered
     finally:
-        ray.shutdown()
+        offered.close()
 
 
 def _be_quiet() -> None:
+    from ray.data import DataContext
+
     # One progress line is ours; Ray Data's bars and its per-operator log lines would bury it.
-    context = ray.data.DataContext.get_current()
+    context = DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
 
 
-def resources() -> tuple[float, float]:
-    """Logical CPUs and GPUs of the cluster."""
-    total = ray.cluster_resources()
-    return float(total.get("CPU", 0.0)), float(total.get("GPU", 0.0))
+@contextmanager
+def _muted_stderr() -> Iterator[None]:
+    # Ray's core is C++ and writes past sys.stderr; a line about its log level cannot be turned off.
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as held:
+        kept = os.dup(STDERR)
+        os.dup2(held.fileno(), STDERR)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(kept, held.read())
+            raise
+        finally:
+            os.dup2(kept, STDERR)
+            os.close(kept)

@@ -19,6 +19,8 @@ CPU_BATCH: Final = 32
 GPU_BATCH: Final = 256
 """Pairs per batch: enough to fill the device, small enough to keep several in flight."""
 
+NO_CPU: Final = "the cluster has no CPU to offer; start Ray with --num-cpus=2 or more"
+
 
 @dataclass(frozen=True, slots=True)
 class ComputePlan:
@@ -68,7 +70,7 @@ def plan_compute(
     on_gpu = gpus >= 1 and device != "cpu"
     unit = 1.0 if cpus >= 2 else cpus / 2
     if unit <= 0:
-        raise ResourceError("the cluster has no CPU to offer; start Ray with --num-cpus=2 or more")
+        raise ResourceError(NO_CPU)
     embedders = _embedders(config, on_gpu, int(cpus), int(gpus))
     if config.workers == "auto":
         workers = max(1, min(shards, int(cpus / unit) - embedders))
@@ -87,6 +89,25 @@ def plan_compute(
     )
     _check(plan, cpus, gpus)
     return plan
+
+
+def plan_workers(config: ComputeConfig, cpus: float, tasks: int) -> tuple[int, float]:
+    """Workers for a stage without a model, and logical CPUs of each.
+
+    Raises:
+        ResourceError: more workers are asked for than there are CPUs.
+    """
+    unit = min(1.0, cpus)
+    if unit <= 0:
+        raise ResourceError(NO_CPU)
+    if config.workers == "auto":
+        return max(1, min(tasks, int(cpus))), unit
+    if config.workers * unit > cpus:
+        raise ResourceError(
+            f"compute.workers={config.workers} need {config.workers * unit:g} CPUs, the cluster has"
+            f" {cpus:g}; lower it, or use `auto`"
+        )
+    return config.workers, unit
 
 
 def _embedders(config: ComputeConfig, on_gpu: bool, cpus: int, gpus: int) -> int:

@@ -1,0 +1,134 @@
+"""Mapping rows through pools of worker actors, and what is shown and raised meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+
+import ray
+from ray.data import ActorPoolStrategy, DataContext
+from ray.exceptions import RayError, RayTaskError
+
+from curate.errors import CurateError, WorkerError
+from curate.pipeline.light import UNKNOWN_SIZE, Tally
+from curate.progress import Task, progress
+from curate.shards import Shard
+
+MAX_ROWS_PER_BLOCK: Final = 16
+"""Rows per Ray Data block at most: a block costs the driver milliseconds, whatever it holds."""
+
+BLOCKS_PER_WORKER: Final = 8
+"""Blocks per worker at least, before blocks grow: the last ones should not be waited for long."""
+
+ACTOR_DEATHS_TOLERATED: Final = 10
+"""Nodes may be preempted while a worker starts; zero, Ray's default, would fail the job."""
+
+TALLY_SECONDS: Final = 5.0
+"""How long the progress line waits for its counts before it repeats the last ones."""
+
+
+def block_count(rows: int, workers: int) -> int:
+    """How many blocks `rows` rows are cut into: single rows, until there are many per worker."""
+    per_block = min(MAX_ROWS_PER_BLOCK, max(1, rows // (workers * BLOCKS_PER_WORKER)))
+    return -(-rows // per_block)
+
+
+def map_rows(
+    rows: Sequence[dict[str, Any]],
+    worker: Callable[..., Any],
+    arguments: dict[str, Any],
+    workers: int,
+    cpus: float,
+) -> Iterator[dict[str, Any]]:
+    """Map rows through a pool of actors; results arrive in any order.
+
+    Args:
+        rows: at least one.
+        worker: a class whose instances map a batch of rows.
+        arguments: of its constructor.
+        workers: actors, at most one per row.
+        cpus: logical CPUs of each.
+
+    Raises:
+        CurateError: what a worker raised, or a WorkerError for what was not raised on purpose.
+    """
+    context = DataContext.get_current()
+    context.max_consecutive_actor_init_deaths = ACTOR_DEATHS_TOLERATED
+    context.execution_options.preserve_order = False
+    workers = min(workers, len(rows))
+    dataset = ray.data.from_items(list(rows), override_num_blocks=block_count(len(rows), workers))
+    results = dataset.map_batches(
+        worker,
+        batch_size=None,
+        # A block waits in the driver until an actor is free: none queues behind a slow shard.
+        compute=ActorPoolStrategy(
+            min_size=1, max_size=workers, initial_size=workers, max_tasks_in_flight_per_actor=1
+        ),
+        num_cpus=cpus,
+        fn_constructor_kwargs=arguments,
+    )
+    with unwrapped():
+        yield from results.iter_rows()
+
+
+@contextmanager
+def unwrapped() -> Iterator[None]:
+    """Turn the wrapper of a remote error into the error that curate raised.
+
+    Raises:
+        WorkerError: it was not raised on purpose: a bug, or a process that was killed for good.
+    """
+    try:
+        yield
+    except RayError as exc:
+        causes = list(_causes(exc))
+        for cause in causes:
+            if isinstance(cause, CurateError):
+                raise cause from exc
+        root = causes[-1]
+        raise WorkerError(
+            f"a worker failed: {type(root).__name__}: {root}\nFinished shards are kept: run again"
+            f" to go on. If it fails again, report this:\n{_traceback(exc)}"
+        ) from exc
+
+
+def _causes(exc: BaseException) -> Iterator[BaseException]:
+    seen: BaseException | None = exc
+    while seen is not None:
+        yield seen
+        inner = getattr(seen, "cause", None)
+        seen = inner if isinstance(inner, BaseException) else seen.__cause__
+
+
+def _traceback(exc: RayError) -> str:
+    return str(exc.traceback_str) if isinstance(exc, RayTaskError) else str(exc)
+
+
+def shard_rows(shards: Sequence[Shard]) -> list[dict[str, Any]]:
+    """One Ray Data row per shard."""
+    return [
+        {"id": s.id, "url": s.url, "size": UNKNOWN_SIZE if s.size is None else s.size}
+        for s in shards
+    ]
+
+
+@contextmanager
+def tallied(task: Task) -> Iterator[Any]:
+    """Show a progress line while the block runs; yields the actor that workers report to."""
+    tally = ray.remote(Tally).options(num_cpus=0).remote()
+    last: dict[str, int] = {}
+
+    def poll() -> Mapping[str, int]:
+        try:
+            last.update(ray.get(tally.snapshot.remote(), timeout=TALLY_SECONDS))
+        except (RayError, TimeoutError):
+            return last  # a progress line is not worth a run
+        # A shard that is repeated, because its worker died, reports twice.
+        return last | {"shards": min(last.get("shards", 0), task.total)}
+
+    try:
+        with progress(task, poll):
+            yield tally
+    finally:
+        ray.kill(tally)

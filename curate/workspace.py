@@ -1,0 +1,76 @@
+"""A configuration with its run directory: what the commands share, light to import."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from curate.config import Config, to_yaml
+from curate.manifest import RunDir
+from curate.outputs import Store
+from curate.schema import SCHEMA_VERSION
+from curate.shards import Shard, list_shards
+from curate.subsets import Subset
+
+REFERENCE_FOLDER: Final = "reference"
+FIT_IDENTITY: Final = "reference/identity.json"
+CONFIG: Final = "config.yaml"
+
+
+@dataclass
+class Outcome:
+    """What a command did.
+
+    Attributes:
+        run_dir: where the outputs are.
+        unreadable: shard -> error, of the shards that could not be read at all.
+        seconds: stage -> wall time.
+        subset: the selected subset, where there is one.
+        output_shards: filtered shards in place, where they were written.
+    """
+
+    run_dir: str
+    unreadable: dict[str, str] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    subset: Subset | None = None
+    output_shards: int | None = None
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A configuration with its run directory."""
+
+    config: Config
+    run: RunDir
+
+    @property
+    def store(self) -> Store:
+        """The run directory as a store."""
+        return self.run.store
+
+    def write_config(self) -> None:
+        """Leave the resolved configuration in the run directory."""
+        self.store.write_if_changed(CONFIG, to_yaml(self.config).encode())
+
+
+def open_workspace(config: Config) -> Workspace:
+    """Open the run directory of a configuration; nothing is written yet."""
+    return Workspace(config, RunDir(Store(config.output.run_dir)))
+
+
+def listed(spec: str | tuple[str, ...]) -> tuple[Shard, ...]:
+    """The shards that a setting names. Raises ConfigError if there are none."""
+    return list_shards(spec if isinstance(spec, str) else list(spec))
+
+
+def configured_parts(config: Config) -> dict[str, Any]:
+    """What scores depend on, as far as the configuration tells; JSON-ready."""
+    limits = config.limits.model_dump(exclude={"tolerate_unreadable_shards"})
+    return {
+        "schema": SCHEMA_VERSION,
+        "model": config.model.model_dump(exclude={"device"}, mode="json"),
+        "reference": config.reference.model_dump(mode="json"),
+        "limits": limits,
+        "verify_sha256": config.input.verify_sha256,
+        "save_embeddings": config.output.save_embeddings,
+    }
