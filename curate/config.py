@@ -304,9 +304,6 @@ def apply_overrides(tree: Mapping[str, Any], overrides: Sequence[str]) -> dict[s
     return result
 
 
-# --- writing ----------------------------------------------------------------------------------
-
-
 def to_yaml(config: BaseModel) -> str:
     """Write the configuration as YAML that `load_config` reads back to an equal object."""
     tree = config.model_dump(mode="json", exclude_none=True)

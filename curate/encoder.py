@@ -129,12 +129,14 @@ def load_tokenizer(name: str, context_length: int) -> Tokenize:
     except Exception as exc:  # open_clip raises whatever its back ends raise
         raise ModelError(f"tokenizer of model {name!r} cannot be loaded: {exc}") from exc
     cache = getattr(tokenizer, "cache", None)
+    special = dict(cache) if isinstance(cache, dict) else {}
 
     def tokenize(captions: Sequence[str]) -> Tokens:
         bounded = [bound_caption(c, context_length) for c in captions]
         tokens = tokenizer(bounded, context_length=context_length)
         if isinstance(cache, dict) and len(cache) > TOKENIZER_CACHE_WORDS:
             cache.clear()
+            cache.update(special)  # without them `<end_of_text>` in a caption would be letters
         return cast(Tokens, tokens.numpy().astype(np.int32))
 
     return tokenize
@@ -142,8 +144,9 @@ def load_tokenizer(name: str, context_length: int) -> Tokenize:
 
 def bound_caption(caption: str, context_length: int) -> str:
     """Cut what could not reach the context window, so that time per caption is bounded."""
-    head = caption[: context_length * MAX_CHARS_PER_TOKEN]
-    return " ".join(run[:MAX_RUN_CHARS] for run in head.split())
+    limit = context_length * MAX_CHARS_PER_TOKEN
+    # Tokenizers collapse white space, so that it must not use up the limit either.
+    return " ".join(run[:MAX_RUN_CHARS] for run in caption.split())[:limit]
 
 
 @contextmanager
@@ -196,13 +199,20 @@ def _check_builtin(name: str, pretrained: str | None, open_clip: Any) -> None:
             f"model.pretrained is missing for model.name={name!r}: untrained weights say nothing."
             f" Choose one of {tags}, or give the path of a checkpoint file"
         )
-    known = pretrained == RANDOM_WEIGHTS or Path(pretrained).is_file()
+    known = pretrained == RANDOM_WEIGHTS or _is_file(pretrained)
     if not known and pretrained.lower().replace("-", "_") not in {
         tag.lower().replace("-", "_") for tag in tags
     }:
         raise ModelError(
             f"model.pretrained={pretrained!r} is neither a file nor a tag of {name!r}; tags: {tags}"
         )
+
+
+def _is_file(path: str) -> bool:
+    try:
+        return Path(path).is_file()
+    except (OSError, ValueError):  # too long for a name, or not one at all
+        return False
 
 
 def fingerprint(model: torch.nn.Module) -> str:
@@ -212,7 +222,8 @@ def fingerprint(model: torch.nn.Module) -> str:
     for name in sorted(state):
         tensor = state[name].detach().to("cpu")
         digest.update(f"{name}:{tuple(tensor.shape)}:{tensor.dtype};".encode())
-        digest.update(tensor.contiguous().numpy().tobytes())
+        # As bytes, since NumPy has no bfloat16.
+        digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
 
 
