@@ -1,0 +1,126 @@
+"""Every choice of a training run: frozen, validated, written beside the model."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from curate.errors import ConfigError
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class NoiseConfig(_Frozen):
+    """How much is drawn, and how much of it each epoch pairs at random.
+
+    Attributes:
+        placeholders: distinct placeholders drawn for the run.
+        placeholders_per_epoch: placeholders per epoch, each with a real caption drawn at random.
+        captions_per_epoch: fresh scrubbed captions per epoch, each with a real image at random.
+        drawings: captioned drawings that join the real pairs.
+        hold_out: leave the families of ``curate.training.noise`` out, to measure on them.
+    """
+
+    placeholders: int = Field(default=4000, ge=0)
+    placeholders_per_epoch: int = Field(default=2500, ge=0)
+    captions_per_epoch: int = Field(default=3000, ge=0)
+    drawings: int = Field(default=1500, ge=0)
+    hold_out: bool = False
+
+
+class ArchitectureConfig(_Frozen):
+    """Sizes of the two towers.
+
+    Attributes:
+        image_size: side in pixels that pictures are squashed to.
+        width: width of the text transformer.
+        vocabulary: entries of the BPE vocabulary at most.
+        context_length: tokens per caption, start and end included.
+        embed_dim: width of the common embedding space.
+        dropout: share of hidden units of the image head that training switches off.
+    """
+
+    image_size: int = Field(default=224, ge=32)
+    width: int = Field(default=128, ge=16)
+    layers: int = Field(default=2, ge=1)
+    heads: int = Field(default=2, ge=1)
+    vocabulary: int = Field(default=4000, ge=300)
+    context_length: int = Field(default=32, ge=4)
+    embed_dim: int = Field(default=128, ge=8)
+    dropout: float = Field(default=0.2, ge=0, lt=1)
+
+
+class OptimiserConfig(_Frozen):
+    """AdamW with a linear warm-up and a cosine decay to zero.
+
+    Attributes:
+        bpe_dropout: share of BPE merges skipped while training.
+        max_scale: upper bound of the learnt logit scale.
+    """
+
+    epochs: int = Field(default=10, ge=1)
+    batch_size: int = Field(default=512, ge=2)
+    learning_rate: float = Field(default=2e-3, gt=0)
+    weight_decay: float = Field(default=0.1, ge=0)
+    warmup_steps: int = Field(default=60, ge=0)
+    bpe_dropout: float = Field(default=0.1, ge=0, lt=1)
+    max_scale: float = Field(default=100.0, gt=0)
+
+
+class TrainConfig(_Frozen):
+    """A training run."""
+
+    shards: tuple[Path, ...] = Field(min_length=1)
+    loss: Literal["clip", "siglip"] = "clip"
+    seed: int = 0
+    noise: NoiseConfig = NoiseConfig()
+    architecture: ArchitectureConfig = ArchitectureConfig()
+    optimiser: OptimiserConfig = OptimiserConfig()
+
+
+def config_of_arguments(arguments: argparse.Namespace) -> TrainConfig:
+    """The run that the command line of ``jobs/train.py`` asks for.
+
+    Raises:
+        ConfigError: as :func:`load_config`.
+    """
+    given = {
+        "shards": [str(shard) for shard in arguments.shards],
+        "loss": arguments.loss,
+        "seed": arguments.seed,
+    }
+    overrides = {name: value for name, value in given.items() if value is not None}
+    config = load_config(arguments.config, **overrides)
+    if arguments.hold_out:
+        noise = config.noise.model_copy(update={"hold_out": True})
+        config = config.model_copy(update={"noise": noise})
+    return config
+
+
+def load_config(path: Path | None, **overrides: object) -> TrainConfig:
+    """The run described by a YAML file, with fields replaced by ``overrides``.
+
+    Raises:
+        ConfigError: naming each wrong field, its value and what is allowed.
+    """
+    try:
+        document = {} if path is None else yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (OSError, yaml.YAMLError) as exc:
+        raise ConfigError(f"{path}: cannot be read as YAML ({exc}); check the file") from exc
+    if not isinstance(document, dict):
+        raise ConfigError(f"{path}: a mapping is expected, found {type(document).__name__}")
+    try:
+        return TrainConfig.model_validate({**document, **overrides})
+    except ValidationError as exc:
+        lines = [
+            f"{'.'.join(str(part) for part in error['loc'])}: {error['msg']}"
+            f" (found {error.get('input')!r})"
+            for error in exc.errors()
+        ]
+        raise ConfigError("training configuration is wrong: " + "; ".join(lines)) from exc
