@@ -10,6 +10,7 @@ import hashlib
 import io
 from dataclasses import dataclass
 from typing import Any, Final
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +19,7 @@ import torch
 
 from curate.config import ReferenceConfig
 from curate.encoder import ModelInfo
-from curate.errors import ReferenceFileError
+from curate.errors import OutputError, ReferenceFileError
 from curate.numerics.informativeness import factorise, informativeness, metric_matrix
 from curate.numerics.moments import moments_of
 from curate.numerics.posterior import Posterior, estimate_priors
@@ -229,26 +230,45 @@ def load(store: Store, folder: str) -> Reference:
             f"{place} holds no complete Reference ({exc}); run `curate fit`, or set reference.path"
             " to a folder with reference.npz and reference.json"
         ) from exc
-    if description.get("format_version") != FORMAT_VERSION:
+    except (OSError, OutputError) as exc:
+        raise ReferenceFileError(f"{place} cannot be read: {exc}; {_REMEDY}") from exc
+    version = description.get("format_version") if isinstance(description, dict) else None
+    if version != FORMAT_VERSION:
         raise ReferenceFileError(
-            f"{place}/{DESCRIPTION}: format_version is {description.get('format_version')!r}, this"
-            f" version reads {FORMAT_VERSION}; fit the Reference again"
+            f"{place}/{DESCRIPTION}: format_version is {version!r}, this version reads"
+            f" {FORMAT_VERSION}; fit the Reference again"
         )
     if hashlib.sha256(data).hexdigest() != description.pop("sha256", None):
         raise ReferenceFileError(
             f"{place}/{FILE} does not match the checksum in {DESCRIPTION}: it was changed or cut"
-            " short; copy it again or fit the Reference again"
+            f" short; {_REMEDY}"
         )
+    try:
+        return _parse(data, description)
+    except (LookupError, TypeError, ValueError, OSError, BadZipFile) as exc:
+        raise ReferenceFileError(f"{place} holds no Reference: {exc!r}; {_REMEDY}") from exc
+
+
+_REMEDY: Final = "copy it again or fit the Reference again"
+
+
+def _parse(data: bytes, description: dict[str, Any]) -> Reference:
     with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
         image, text = (
             Side(**{field: arrays[f"{name}_{field}"] for field in Side.__dataclass_fields__})
             for name in ("image", "text")
         )
+        if description["model"]["fingerprint"] != str(arrays["fingerprint"]):
+            raise ValueError("the two files are of different models")
     return Reference(image, text, description)
 
 
 def load_sample_table(store: Store, folder: str) -> pa.Table:
-    """Read the scores of the sample, which `of: reference` rules take their quantiles from."""
+    """Read the scores of the sample, which `of: reference` rules take their quantiles from.
+
+    Raises:
+        ReferenceFileError: they are missing or damaged.
+    """
     relative = f"{folder}/{SAMPLE_SCORES}" if folder else SAMPLE_SCORES
     try:
         return store.read_table(relative)
@@ -256,6 +276,10 @@ def load_sample_table(store: Store, folder: str) -> pa.Table:
         raise ReferenceFileError(
             f"{store.path(relative)} is missing: rules with `of: reference` need the sample's"
             " scores; fit the Reference again, or use `of: pool`"
+        ) from exc
+    except (OSError, OutputError) as exc:
+        raise ReferenceFileError(
+            f"{store.path(relative)} cannot be read: {exc}; fit the Reference again"
         ) from exc
 
 
