@@ -110,11 +110,17 @@ class ShardScores:
         return len(self._rows) - 1
 
     def fill(self, rows: Sequence[int], output: ModelOutput) -> None:
-        """Store the output of a batch whose pairs are these rows."""
+        """Store the output of a batch whose pairs are these rows.
+
+        Raises:
+            AccountingError: it has more or fewer rows than were sent.
+        """
+        embeddings = {"image": output.image, "text": output.text}
+        for name, array in (output.scores | embeddings).items():
+            if array is not None and len(array) != len(rows):
+                raise AccountingError(f"{len(rows)} pairs were sent, {len(array)} {name} returned")
         finite = np.ones(len(rows), dtype=bool)
-        for name, values in output.scores.items():
-            if len(values) != len(rows):
-                raise AccountingError(f"{len(rows)} pairs were sent, {len(values)} {name} returned")
+        for values in output.scores.values():
             finite &= np.isfinite(values)
         for i, row in enumerate(rows):
             if not finite[i]:
