@@ -26,10 +26,14 @@ app = typer.Typer(
     help=(
         "Filter image-text pools by how much each image and each caption says.\n\n"
         "Exit codes: 0 done; 1 failed; 2 wrong configuration or request; 3 done, but some shards"
-        " could not be read; 4 the accounts or checksums do not match."
+        " could not be read; 4 the accounts or checksums do not match; 130 interrupted."
     ),
 )
 out = Console(highlight=False)
+warn = Console(stderr=True, highlight=False)
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it: 128 + SIGINT."""
 
 ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG.yaml", help="The run's configuration.")]
 Overrides = Annotated[
@@ -49,7 +53,11 @@ def finish(config: Config, command: str) -> None:
     from curate import commands  # Ray and torch take seconds to import; --help must not
 
     run: Callable[[Config], commands.Outcome] = getattr(commands, f"run_{command}")
-    outcome = run(config)
+    try:
+        outcome = run(config)
+    except KeyboardInterrupt:
+        warn.print("interrupted; what is finished is kept: run again to go on")
+        raise typer.Exit(INTERRUPTED) from None
     reporting.print_outcome(out, outcome)
     if outcome.unreadable and not config.limits.tolerate_unreadable_shards:
         raise typer.Exit(3)
@@ -175,9 +183,7 @@ def main() -> None:
     try:
         app()
     except CurateError as exc:
-        Console(stderr=True, highlight=False).print(
-            f"[bold red]error:[/] {_plain(str(exc))}", soft_wrap=True
-        )
+        warn.print(f"[bold red]error:[/] {_plain(str(exc))}", soft_wrap=True)
         sys.exit(exc.exit_code)
 
 

@@ -153,10 +153,12 @@ class RunDir:
         """Record the shards of the run, in their order.
 
         Raises:
-            RunDirError: a shard of the same id was another file in an earlier run.
+            RunDirError: a shard that is scored was another file in an earlier run. One that could
+                not be read may have been repaired since.
         """
         if self.store.exists(MANIFEST):
-            before = {shard.id: shard for shard in self.read_manifest()}
+            done = self.committed()
+            before = {shard.id: shard for shard in self.read_manifest() if shard.id in done}
             for shard in shards:
                 _check_same_file(before.get(shard.id, shard), shard)
         columns = [[s.id for s in shards], [s.url for s in shards], [s.size for s in shards]]

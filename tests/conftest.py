@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -80,3 +81,30 @@ def scored_run(pristine_run: LocalRun, tmp_path: Path) -> LocalRun:
         marker = run.require_marker(shard.id)
         run.commit(replace(marker, url=shard.url))
     return replace(pristine_run, run=run, shards=shards)
+
+
+@pytest.fixture(scope="session")
+def local_ray() -> Iterator[None]:
+    """One Ray of four logical CPUs for all tests that need one; what is tested joins it."""
+    import logging
+    import os
+
+    import ray
+
+    from curate.pipeline.cluster import ENVIRONMENT
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in ENVIRONMENT.items():
+            patch.setenv(name, os.environ.get(name, value))
+        # Actors import the helpers beside the tests.
+        patch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), str(REPOSITORY)]))
+        ray.init(
+            address="local",
+            num_cpus=4,
+            num_gpus=0,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
+        yield
+        ray.shutdown()

@@ -22,7 +22,7 @@ from curate.errors import CurateError, ResourceError, ShardError, WorkerError
 from curate.manifest import Counts, RunDir
 from curate.numerics.selection import Node
 from curate.outputs import Store
-from curate.pipeline.light import Batch, shards_of
+from curate.pipeline.light import Batch, describe_root, shards_of
 from curate.reference import Reference, Scorer
 from curate.reference import load as load_reference
 from curate.samples import SamplePolicy
@@ -245,7 +245,7 @@ class ScoreWorker:
         except CurateError:
             raise
         except Exception as exc:
-            raise WorkerError(f"{shard.url}: scoring it failed: {exc!r}") from exc
+            raise WorkerError(f"{shard.url}: a worker failed: {describe_root(exc)}") from exc
         job.tally.add.remote({"shards": 1})
         return ""
 

@@ -16,6 +16,7 @@ ENVIRONMENT: Final = {
     # Ray starts workers at nice 15, which starves them beside any other load.
     "RAY_worker_niceness": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
     # Ray's core warns about the constructor arguments of every pool of Ray Data, on stderr. The
     # driver keeps them alive, and whatever fails is raised as well.
     "RAY_BACKEND_LOG_LEVEL": "fatal",

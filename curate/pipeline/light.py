@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -45,6 +46,21 @@ def shards_of(batch: Batch) -> list[Shard]:
     return [
         Shard(id=str(i), url=str(u), size=None if s == UNKNOWN_SIZE else int(s)) for i, u, s in rows
     ]
+
+
+def causes(exc: BaseException) -> Iterator[BaseException]:
+    """An error and what is behind it, through Ray's wrappers, which keep theirs in `cause`."""
+    seen: BaseException | None = exc
+    while seen is not None:
+        yield seen
+        inner = getattr(seen, "cause", None)
+        seen = inner if isinstance(inner, BaseException) else seen.__cause__
+
+
+def describe_root(exc: BaseException) -> str:
+    """Name and message of the error that an error goes back to."""
+    *_, root = causes(exc)
+    return f"{type(root).__name__}: {root}"
 
 
 @dataclass

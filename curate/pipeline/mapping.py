@@ -11,7 +11,7 @@ from ray.data import ActorPoolStrategy, DataContext
 from ray.exceptions import RayError, RayTaskError
 
 from curate.errors import CurateError, WorkerError
-from curate.pipeline.light import UNKNOWN_SIZE, Tally
+from curate.pipeline.light import UNKNOWN_SIZE, Tally, causes, describe_root
 from curate.progress import Task, progress
 from curate.shards import Shard
 
@@ -82,23 +82,16 @@ def unwrapped() -> Iterator[None]:
     try:
         yield
     except RayError as exc:
-        causes = list(_causes(exc))
-        for cause in causes:
-            if isinstance(cause, CurateError):
+        chain = [cause for cause in causes(exc) if not isinstance(cause, RayError)]
+        for cause in chain:
+            if isinstance(cause, CurateError) and not isinstance(cause, WorkerError):
                 raise cause from exc
-        root = causes[-1]
+        told = [str(cause) for cause in chain if isinstance(cause, WorkerError)]
+        headline = told[0] if told else f"a worker failed: {describe_root(exc)}"
         raise WorkerError(
-            f"a worker failed: {type(root).__name__}: {root}\nFinished shards are kept: run again"
-            f" to go on. If it fails again, report this:\n{_traceback(exc)}"
+            f"{headline}\nFinished shards are kept: run again to go on. If it fails again, report"
+            f" this:\n{_traceback(exc)}"
         ) from exc
-
-
-def _causes(exc: BaseException) -> Iterator[BaseException]:
-    seen: BaseException | None = exc
-    while seen is not None:
-        yield seen
-        inner = getattr(seen, "cause", None)
-        seen = inner if isinstance(inner, BaseException) else seen.__cause__
 
 
 def _traceback(exc: RayError) -> str:

@@ -39,6 +39,7 @@ from curate.progress import Task
 from curate.reference import Reference, Sample, Scorer, fit
 from curate.samples import SamplePolicy
 from curate.sampling import choose_threshold, sampling_order
+from curate.schema import OK
 from curate.shards import Shard
 
 FIRST_SAMPLING_SHARDS: Final = 16
@@ -224,14 +225,12 @@ def _assemble(rows: Sequence[dict[str, Any]]) -> tuple[pa.Table, Any, Any]:
     tables, images, texts = [], [], []
     for row in rows:
         table = pa.ipc.open_stream(row["table"]).read_all()
-        with np.load(io.BytesIO(row["arrays"]), allow_pickle=False) as arrays:
-            usable = np.isfinite(arrays["image"]).all(1) & np.isfinite(arrays["text"]).all(1)
-            if not usable.any():
-                continue
-            images.append(arrays["image"][usable])
-            texts.append(arrays["text"][usable])
-        tables.append(table.filter(pa.array(usable)))
-    if not tables:
-        empty = np.zeros((0, 1), np.float32)
-        return pa.ipc.open_stream(rows[0]["table"]).read_all(), empty, empty
+        usable = np.array(table["status"].to_pylist(), dtype=object) == OK
+        tables.append(table.filter(pa.array(usable, pa.bool_())))
+        if usable.any():  # without one, the width of the embeddings is not known
+            with np.load(io.BytesIO(row["arrays"]), allow_pickle=False) as arrays:
+                images.append(arrays["image"][usable])
+                texts.append(arrays["text"][usable])
+    if not images:
+        images = texts = [np.zeros((0, 1), np.float32)]
     return pa.concat_tables(tables).combine_chunks(), np.concatenate(images), np.concatenate(texts)

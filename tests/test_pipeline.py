@@ -1,0 +1,417 @@
+"""The pipeline's parts: the compute plan, the Reference's way to an embedder, errors of workers."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pools import SIZES, config_of, write_shards
+
+from curate import reference
+from curate.config import ComputeConfig
+from curate.encoder import Encoder
+from curate.errors import (
+    ConfigError,
+    ModelError,
+    ReferenceFileError,
+    ResourceError,
+    ShardError,
+    WorkerError,
+)
+from curate.manifest import RunDir
+from curate.outputs import Store
+from curate.pipeline.cluster import Cluster, cluster
+from curate.pipeline.compute import plan_compute, plan_workers
+from curate.pipeline.mapping import MAX_ROWS_PER_BLOCK, block_count, map_rows, tallied, unwrapped
+from curate.progress import Task
+from curate.reference import Reference
+from curate.samples import SamplePolicy
+from curate.sampling import choose_threshold, hash_samples, sample_hash, sampling_order
+from curate.shards import list_shards
+
+# --- how much is started ----------------------------------------------------------------------
+
+
+def test_two_cpus_take_one_embedder_and_one_worker() -> None:
+    plan = plan_compute(ComputeConfig(), "auto", cpus=2, gpus=0, shards=100)
+    assert (plan.embedders, plan.workers, plan.cpus) == (1, 1, 2)
+
+
+def test_one_cpu_is_shared() -> None:
+    plan = plan_compute(ComputeConfig(), "auto", cpus=1, gpus=0, shards=100)
+    assert (plan.embedders, plan.workers, plan.cpus) == (1, 1, 1)
+
+
+def test_a_gpu_node_feeds_its_gpus() -> None:
+    plan = plan_compute(ComputeConfig(), "auto", cpus=96, gpus=8, shards=1000)
+    assert (plan.embedders, plan.embedder_gpus, plan.workers) == (8, 1.0, 88)
+    assert plan.threads == 1
+
+
+def test_a_gpu_is_left_alone_when_told() -> None:
+    plan = plan_compute(ComputeConfig(), "cpu", cpus=16, gpus=8, shards=1000)
+    assert (plan.embedders, plan.embedder_gpus) == (4, 0.0)
+
+
+@given(
+    cpus=st.integers(1, 512),
+    gpus=st.integers(0, 64),
+    shards=st.integers(0, 10_000),
+    device=st.sampled_from(["auto", "cpu"]),
+)
+def test_automatic_plans_fit(cpus: int, gpus: int, shards: int, device: str) -> None:
+    plan = plan_compute(ComputeConfig(), device, cpus, gpus, shards)
+    assert plan.embedders >= 1
+    assert plan.workers >= 1
+    assert plan.cpus <= cpus
+    assert plan.embedders * plan.embedder_gpus <= gpus
+    assert plan.workers <= max(1, shards)
+    if not plan.embedder_gpus:
+        assert plan.threads * plan.embedders <= max(cpus, plan.embedders)
+
+
+@pytest.mark.parametrize(
+    ("config", "device", "cpus", "gpus", "named"),
+    [
+        ({}, "cuda", 8, 0, "model.device=cuda"),
+        ({}, "auto", 0, 0, "--num-cpus"),
+        ({"embedders": 3}, "auto", 8, 2, "compute.embedders=3"),
+        ({"embedders": 2}, "auto", 2, 0, "compute.workers=1"),
+        ({"workers": 2}, "auto", 2, 0, "compute.workers=2"),
+    ],
+)
+def test_what_does_not_fit_is_refused_before_the_start(
+    config: dict[str, Any], device: str, cpus: float, gpus: float, named: str
+) -> None:
+    with pytest.raises(ResourceError, match=named):
+        plan_compute(ComputeConfig(**config), device, cpus, gpus, shards=10)
+
+
+def test_workers_without_a_model_take_every_cpu() -> None:
+    assert plan_workers(ComputeConfig(), cpus=8, tasks=100) == (8, 1.0)
+    assert plan_workers(ComputeConfig(), cpus=8, tasks=3) == (3, 1.0)
+    assert plan_workers(ComputeConfig(), cpus=0.5, tasks=3) == (1, 0.5)
+    # Embedders do not count: they are gone when shards are filtered.
+    assert plan_workers(ComputeConfig(embedders=8, workers=2), cpus=2, tasks=9) == (2, 1.0)
+    with pytest.raises(ResourceError, match=r"compute\.workers=9"):
+        plan_workers(ComputeConfig(workers=9), cpus=8, tasks=100)
+    with pytest.raises(ResourceError, match="--num-cpus"):
+        plan_workers(ComputeConfig(), cpus=0, tasks=1)
+
+
+@given(rows=st.integers(1, 2_000_000), workers=st.integers(1, 4096))
+def test_blocks_are_small_until_there_are_many(rows: int, workers: int) -> None:
+    blocks = block_count(rows, workers)
+    assert 1 <= blocks <= rows
+    assert rows / blocks <= MAX_ROWS_PER_BLOCK
+    assert blocks >= min(rows, workers)
+
+
+# --- connecting -------------------------------------------------------------------------------
+
+
+def test_an_absent_cluster_is_named() -> None:
+    import ray
+
+    if ray.is_initialized():
+        pytest.skip("this process is connected to a cluster already")
+    with pytest.raises(ResourceError, match=r"compute\.ray_address='127\.0\.0\.1:1'"):
+        Cluster("127.0.0.1:1").connect()
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("local_ray")
+def test_a_connected_ray_is_used_and_left_alone() -> None:
+    import ray
+
+    with cluster("auto") as offered:
+        assert offered.resources() == (4.0, 0.0)
+    assert ray.is_initialized()
+
+
+# --- mapping ----------------------------------------------------------------------------------
+
+
+@dataclass
+class Doubler:
+    """A worker that does one of several things."""
+
+    mode: str
+    folder: str = ""
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        if self.mode == "own error":
+            raise ConfigError("the worker says no")
+        if self.mode == "bug":
+            raise ZeroDivisionError("a bug in a worker")
+        if self.mode == "die once":
+            marker = Path(self.folder) / "died"
+            if not marker.exists():
+                marker.touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+        return {"number": batch["number"] * 2}
+
+
+class Unstartable:
+    """A worker whose constructor fails."""
+
+    def __init__(self) -> None:
+        raise ZeroDivisionError("a bug in a constructor")
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        return batch
+
+
+def _doubled(arguments: dict[str, Any], count: int = 40) -> list[int]:
+    rows = [{"number": i} for i in range(count)]
+    return sorted(row["number"] for row in map_rows(rows, Doubler, arguments, 2, 1.0))
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("local_ray")
+class TestMapping:
+    def test_every_row_comes_back_once(self) -> None:
+        assert _doubled({"mode": "double"}) == list(range(0, 80, 2))
+
+    def test_a_killed_worker_is_replaced_and_its_rows_repeated(self, tmp_path: Path) -> None:
+        arguments = {"mode": "die once", "folder": str(tmp_path)}
+        assert _doubled(arguments) == list(range(0, 80, 2))
+        assert (tmp_path / "died").exists()
+
+    def test_an_error_raised_on_purpose_arrives_as_it_was(self) -> None:
+        with pytest.raises(ConfigError, match=r"^the worker says no$"):
+            _doubled({"mode": "own error"})
+
+    def test_a_bug_ends_with_one_clear_message(self) -> None:
+        with pytest.raises(WorkerError) as caught:
+            _doubled({"mode": "bug"})
+        first, *rest = str(caught.value).splitlines()
+        assert first == "a worker failed: ZeroDivisionError: a bug in a worker"
+        assert "run again" in rest[0]
+        assert any("test_pipeline.py" in line for line in rest)
+        assert caught.value.exit_code == 1
+
+    def test_a_bug_in_a_constructor_does_not_hang(self) -> None:
+        with pytest.raises(WorkerError, match="a bug in a constructor"):
+            list(map_rows([{"number": 1}], Unstartable, {}, 1, 1.0))
+
+    def test_the_progress_line_counts_a_repeated_shard_once(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        import ray
+
+        with tallied(Task("score", 2)) as tally:
+            for _ in range(3):
+                ray.get(tally.add.remote({"shards": 1, "read": 5}))
+        assert "score  2/2 shards · 15 pairs" in capsys.readouterr().err
+
+    def test_a_lost_tally_does_not_end_the_run(self, capsys: pytest.CaptureFixture[str]) -> None:
+        import ray
+
+        with tallied(Task("score", 2)) as tally:
+            ray.kill(tally)
+            time.sleep(0.1)
+        assert "score  0/2 shards" in capsys.readouterr().err
+
+    def test_errors_of_ray_itself_are_told_as_ours(self) -> None:
+        import ray
+
+        actor = ray.remote(Doubler).options(num_cpus=0).remote("double")
+        ray.kill(actor)
+        with pytest.raises(WorkerError, match="run again"), unwrapped():
+            ray.get(actor.__call__.remote({}))
+
+
+# --- the Reference's sample -------------------------------------------------------------------
+
+
+def test_the_sample_is_the_smallest_hashes(tmp_path: Path) -> None:
+    write_shards(tmp_path)
+    shards = list_shards(f"{tmp_path}/*.tar")
+    policy = SamplePolicy()
+    hashes = np.concatenate([hash_samples(shard, policy, 3) for shard in shards])
+    assert len(np.unique(hashes)) == sum(SIZES)
+    threshold = choose_threshold(hashes, 10)
+    assert (hashes <= threshold).sum() == 10
+    assert choose_threshold(hashes, 1000) >= hashes.max()
+    assert hashes.min() >= 0
+
+
+def test_the_order_of_sampling_depends_on_the_seed_alone(tmp_path: Path) -> None:
+    write_shards(tmp_path, (1,) * 12)
+    shards = list_shards(f"{tmp_path}/*.tar")
+    assert sampling_order(shards, 0) == sampling_order(shards[::-1], 0)
+    assert sampling_order(shards, 0) != sampling_order(shards, 1)
+    assert sample_hash(0, "a", "bc") != sample_hash(0, "ab", "c")
+
+
+# --- sessions ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def started(
+    local_ray: None, tiny_model: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Any]:
+    """A session with one embedder, over the usual pool."""
+    from curate.pipeline.stages import session
+
+    folder = tmp_path_factory.mktemp("session")
+    write_shards(folder / "pool")
+    config = config_of(tiny_model, f"{folder}/pool/*.tar", folder / "run")
+    with session(config, (4.0, 0.0), 5) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def fitted(started: Any) -> tuple[Reference, reference.Sample]:
+    from curate.pipeline.stages import fit_reference
+
+    store = Store(started.config.output.run_dir)
+    return fit_reference(started, store, list_shards(started.config.input.shards))
+
+
+def _batch(encoder: Encoder, n: int = 6) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    height, width = encoder.info.pixels.size
+    pixels = rng.integers(0, 256, (n, height, width, 3), dtype=np.uint8)
+    tokens = rng.integers(1, 1000, (n, encoder.info.context_length), dtype=np.int32)
+    return pixels, tokens
+
+
+@pytest.mark.ray
+class TestSession:
+    def test_batch_size_does_not_matter(
+        self, started: Any, fitted: tuple[Reference, reference.Sample], tmp_path: Path
+    ) -> None:
+        from curate.pipeline.stages import score
+
+        shards = list_shards(started.config.input.shards)
+        tables = {}
+        for size in (1, 7, 32):
+            run = RunDir(Store(str(tmp_path / str(size))))
+            changed = replace(started, compute=replace(started.compute, batch_size=size))
+            assert score(changed, run.store, shards, "id", (fitted[0], "reference"), None) == {}
+            tables[size] = [run.store.read_table(f"scores/{s.id}.parquet") for s in shards]
+        for size in (1, 7):
+            for ours, theirs in zip(tables[size], tables[32], strict=True):
+                for name in ours.column_names:
+                    if name.endswith(("informativeness", "score", "norm")):
+                        np.testing.assert_allclose(
+                            ours[name].to_numpy(), theirs[name].to_numpy(), rtol=1e-4, atol=1e-6
+                        )
+                    else:
+                        assert ours[name].equals(theirs[name])
+
+    def test_shards_that_cannot_be_read_fail_alone(
+        self, started: Any, fitted: tuple[Reference, reference.Sample], tmp_path: Path
+    ) -> None:
+        from curate.pipeline.stages import score
+
+        write_shards(tmp_path / "pool", (3, 2))
+        shards = list_shards(f"{tmp_path}/pool/*.tar")
+        (tmp_path / "pool" / "00000.tar").unlink()
+        run = RunDir(Store(str(tmp_path / "run")))
+        errors = score(started, run.store, shards, "id", (fitted[0], "reference"), None)
+        assert set(errors) == {"00000"}
+        assert "cannot be opened" in errors["00000"]
+        assert run.failures() == errors
+        assert run.committed() == {"00001"}
+
+    def test_no_readable_shard_for_the_reference_is_an_error(
+        self, started: Any, tmp_path: Path
+    ) -> None:
+        from curate.pipeline.stages import fit_reference
+
+        write_shards(tmp_path, (3,))
+        shards = list_shards(f"{tmp_path}/*.tar")
+        (tmp_path / "00000.tar").unlink()
+        with pytest.raises(ShardError, match=r"00000\.tar"):
+            fit_reference(started, Store(str(tmp_path)), shards)
+
+    def test_a_bug_while_scoring_names_the_shard_and_keeps_the_others(
+        self, started: Any, fitted: tuple[Reference, reference.Sample], tmp_path: Path
+    ) -> None:
+        from curate.pipeline.stages import score
+
+        write_shards(tmp_path / "pool", (3, 2))
+        shards = list_shards(f"{tmp_path}/pool/*.tar")
+        run = RunDir(Store(str(tmp_path / "run")))
+        assert score(started, run.store, shards[:1], "id", (fitted[0], "r"), None) == {}
+        # A worker that is told of a geometry the model does not have stands for any bug.
+        spec = replace(started.model.pixels, size=(7, 7))
+        broken = replace(started, model=replace(started.model, pixels=spec))
+        with pytest.raises(WorkerError, match=r"00001\.tar"):
+            score(broken, run.store, shards[1:], "id", (fitted[0], "r"), None)
+        assert run.committed() == {"00000"}
+
+    def test_a_model_that_is_not_there_is_named(self, local_ray: None, tmp_path: Path) -> None:
+        from curate.pipeline.stages import session
+
+        config = config_of(f"local-dir:{tmp_path}/nothing", "x", tmp_path)
+        with pytest.raises(ModelError, match="nothing"), session(config, (4.0, 0.0), 1):
+            pytest.fail("a session without a model")
+
+    def test_a_killed_embedder_comes_back_and_answers(
+        self,
+        started: Any,
+        fitted: tuple[Reference, reference.Sample],
+        tiny_encoder: Encoder,
+        tmp_path: Path,
+    ) -> None:
+        import ray
+
+        from curate.pipeline.actors import LeastLoaded, ReferenceHandle
+
+        store = Store(str(tmp_path))
+        reference.save(store, "reference", *fitted)
+        handle = ReferenceHandle("id", (ray.put(fitted[0]),), store, "reference")
+        client = LeastLoaded(started.embedders, "score", handle, True)
+        pixels, tokens = _batch(tiny_encoder)
+        first = client.collect(client.submit(pixels, tokens))
+        pending = [client.submit(pixels, tokens) for _ in range(4)]
+        _kill_embedder()
+        for again in map(client.collect, pending):
+            for name, values in first.scores.items():
+                np.testing.assert_array_equal(again.scores[name], values)
+
+    def test_the_reference_is_read_from_its_file_when_the_object_is_gone(
+        self, fitted: tuple[Reference, reference.Sample], local_ray: None, tmp_path: Path
+    ) -> None:
+        import ray
+        from ray._private.internal_api import free
+
+        from curate.pipeline.actors import ReferenceHandle
+
+        store = Store(str(tmp_path))
+        kept = ray.put(fitted[0])
+        handle = ReferenceHandle("id", (kept,), store, "reference")
+        fetch = ray.remote(ReferenceHandle.get).options(num_cpus=0)
+        assert ray.get(fetch.remote(handle)).identity == fitted[0].identity
+        free([kept])
+        with pytest.raises(ReferenceFileError, match="holds no complete Reference"), unwrapped():
+            ray.get(fetch.remote(handle))
+        reference.save(store, "reference", *fitted)
+        assert ray.get(fetch.remote(handle)).identity == fitted[0].identity
+
+
+def _kill_embedder() -> None:
+    import psutil
+
+    found = [p for p in psutil.process_iter(["cmdline"]) if _is_embedder(p.info["cmdline"])]
+    own = {p.pid for p in psutil.Process().children(recursive=True)}
+    embedders = [p for p in found if p.pid in own]
+    assert len(embedders) == 1
+    embedders[0].kill()
+
+
+def _is_embedder(command: list[str] | None) -> bool:
+    return bool(command) and command[0].startswith("ray::Embedder")

@@ -1,0 +1,329 @@
+"""Runs that are killed, at chosen places and at random, end in the bytes of an undisturbed run."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+import pytest
+import yaml
+from factories import jpeg, sample_members, tar_bytes
+from pools import config_tree, snapshot, stamps
+
+pytestmark = pytest.mark.ray
+
+SHARDS = 10
+SAMPLES = 40
+RUN_SECONDS = 240
+DYING_SECONDS = 30
+
+# Loaded by every process of a run through PYTHONPATH: when a file that matches is about to be
+# written ("before") or is half-written ("middle"), the driver and the writer get SIGKILL. Once.
+SITECUSTOMIZE = """
+import os, re, signal, sys
+from importlib.abc import MetaPathFinder
+from importlib.machinery import PathFinder
+
+os.environ.setdefault("FAULT_DRIVER", str(os.getpid()))
+
+
+def die():
+    try:
+        os.close(os.open(os.environ["FAULT_FIRED"], os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        return
+    os.kill(int(os.environ["FAULT_DRIVER"]), signal.SIGKILL)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def arm(module):
+    place, pattern = os.environ["FAULT_POINT"].split(" ", 1)
+    create = module.Store.create
+    write = module._Hashing.write
+
+    class Half(module._Hashing):
+        def write(self, data):
+            write(self, data[: len(data) // 2])
+            die()
+            return write(self, data[len(data) // 2 :])
+
+    from contextlib import contextmanager
+
+    @contextmanager
+    def watched(self, relative):
+        hit = re.fullmatch(pattern, relative)
+        if hit and place == "before":
+            die()
+        with create(self, relative) as sink:
+            if hit and place == "middle":
+                sink.__class__ = Half
+            yield sink
+
+    module.Store.create = watched
+
+
+class Finder(MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name != "curate.outputs":
+            return None
+        spec = PathFinder.find_spec(name, path, target)
+        run = spec.loader.exec_module
+
+        def execute(module):
+            run(module)
+            arm(module)
+
+        spec.loader.exec_module = execute
+        return spec
+
+
+if os.environ.get("FAULT_POINT"):
+    sys.meta_path.insert(0, Finder())
+"""
+
+
+@dataclass
+class Place:
+    """A configuration and the folder its runs start in; the run directory is `run` in there."""
+
+    folder: Path
+    tree: dict[str, object]
+    attempts: list[str] = field(default_factory=list)
+
+    @property
+    def run(self) -> Path:
+        return self.folder / "run"
+
+    def markers(self) -> list[Path]:
+        return [p for p in (self.run / "state").glob("*.json") if p.stem.isdigit()]
+
+    def copy(self, folder: Path) -> Place:
+        folder.mkdir()
+        return Place(folder, self.tree)
+
+
+@dataclass
+class Going:
+    """A run that goes on in another process group."""
+
+    process: subprocess.Popen[str]
+    log: Path
+    family: dict[int, psutil.Process] = field(default_factory=dict)
+
+    def look(self) -> None:
+        """Note every descendant, to be able to find it when its parents are gone."""
+        try:
+            for child in psutil.Process(self.process.pid).children(recursive=True):
+                self.family.setdefault(child.pid, child)
+        except psutil.NoSuchProcess:
+            return
+
+    def wait_until(self, holds: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + RUN_SECONDS
+        while not holds():
+            self.look()
+            assert self.process.poll() is None, self.log.read_text()
+            assert time.monotonic() < deadline, self.log.read_text()
+            time.sleep(0.02)
+
+    def wait(self) -> int:
+        deadline = time.monotonic() + RUN_SECONDS
+        while self.process.poll() is None:
+            self.look()
+            assert time.monotonic() < deadline, self.log.read_text()
+            time.sleep(0.05)
+        return self.process.returncode
+
+    def named(self, title: str) -> psutil.Process:
+        """The one descendant whose title begins so."""
+        self.look()
+        found = [p for p in self.family.values() if _title(p).startswith(title)]
+        assert len(found) == 1, [_title(p) for p in self.family.values()]
+        return found[0]
+
+    def survivors(self) -> list[psutil.Process]:
+        return psutil.wait_procs(self.family.values(), timeout=DYING_SECONDS)[1]
+
+
+def _title(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
+
+
+@contextmanager
+def going(place: Place, fault: str = "") -> Iterator[Going]:
+    """Start `curate run`; whatever is left of it at the end is a failure, and is killed."""
+    site = place.folder / "site"
+    site.mkdir(exist_ok=True)
+    (site / "sitecustomize.py").write_text(SITECUSTOMIZE)
+    config = place.folder / "run.yaml"
+    config.write_text(yaml.safe_dump(place.tree))
+    number = len(place.attempts)
+    place.attempts.append(fault)
+    environment = {
+        **{k: v for k, v in os.environ.items() if not k.startswith("RAY_")},
+        "PYTHONPATH": str(site),
+        "OMP_NUM_THREADS": "1",
+        "FAULT_POINT": fault,
+        "FAULT_FIRED": str(place.folder / f"fired-{number}"),
+    }
+    log = place.folder / f"log-{number}.txt"
+    with log.open("w") as sink:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "curate.cli", "run", str(config)],
+            cwd=place.folder,
+            env=environment,
+            stdout=sink,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+    run = Going(process, log)
+    try:
+        yield run
+        left = run.survivors()
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        for child in run.family.values():
+            if child.is_running():
+                child.kill()
+    assert [_title(p) for p in left] == [], "processes outlived their run"
+
+
+def kill(run: Going) -> None:
+    """What a power cut does to the driver's group; Ray's processes are to follow."""
+    run.look()
+    os.killpg(run.process.pid, signal.SIGKILL)
+    assert run.wait() == -signal.SIGKILL
+
+
+def half_written(folder: Path) -> list[str]:
+    return [str(p.relative_to(folder)) for p in folder.rglob("*.partial")]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, tiny_model: str) -> Place:
+    """A run that nothing happened to."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    (folder / "pool").mkdir()
+    for number in range(SHARDS):
+        members: list[tuple[str, bytes]] = []
+        for i in range(SAMPLES):
+            key = f"{number:05d}{i:04d}"
+            image = jpeg(320, 240, seed=int(key))
+            rest = sample_members(key, f"a thing called {key}")[1:]
+            members += [(f"{key}.jpg", image), *rest]
+        (folder / "pool" / f"{number:05d}.tar").write_bytes(tar_bytes(members))
+    tree = config_tree(
+        tiny_model,
+        f"{folder}/pool/*.tar",
+        Path("run"),
+        reference={"samples": 50},
+        rules={"all": [{"image_informativeness": {"drop_lowest": 0.3}}]},
+        output={"save_embeddings": True},
+        limits={"member_bytes": 1_000_000},
+    )
+    place = Place(folder, tree)
+    with going(place) as run:
+        assert run.wait() == 0, run.log.read_text()
+    return place
+
+
+def check_same(place: Place, undisturbed: Place) -> None:
+    assert half_written(place.run) == []
+    assert snapshot(place.run) == snapshot(undisturbed.run)
+
+
+def test_a_killed_run_goes_on_where_it_was(undisturbed: Place, tmp_path: Path) -> None:
+    place = undisturbed.copy(tmp_path / "place")
+    rng = random.Random(20240607)
+    committed: dict[str, tuple[int, int]] = {}
+
+    def note() -> None:
+        done = {p.stem for p in place.markers()}
+        for name, stamp in stamps(place.run).items():
+            shard = Path(name).stem
+            if shard in done and re.match(r"(scores|embeddings|state)/\d+\.\w+$", name):
+                assert committed.setdefault(name, stamp) == stamp, f"{name} was written again"
+
+    def die_at(point: str) -> None:
+        with going(place, point) as run:
+            assert run.wait() == -signal.SIGKILL, run.log.read_text()
+            assert (place.folder / f"fired-{len(place.attempts) - 1}").exists()
+        note()
+
+    # Scores and embeddings are there, the marker is not.
+    die_at(r"before state/00003\.json")
+    assert (place.run / "scores" / "00003.parquet").exists()
+    assert not (place.run / "state" / "00003.json").exists()
+
+    # Any moment after the next commit.
+    before = len(place.markers())
+    with going(place) as run:
+        run.wait_until(lambda: len(place.markers()) > before)
+        time.sleep(rng.uniform(0, 0.3))
+        kill(run)
+    note()
+
+    # The pool is scored, its decisions are half there.
+    die_at(r"before subsets/default/decisions/00005\.parquet")
+    assert len(place.markers()) == SHARDS
+    assert not (place.run / "subsets" / "default" / "summary.json").exists()
+
+    # In the middle of a tar; then with the tar complete and its marker missing.
+    die_at(r"middle shards/default/00002\.tar")
+    assert half_written(place.run)
+    assert not (place.run / "shards" / "default" / "00002.tar").exists()
+    die_at(r"before state/shards/default/00004\.json")
+    assert half_written(place.run) == []
+    assert (place.run / "shards" / "default" / "00004.tar").exists()
+
+    with going(place) as run:
+        assert run.wait() == 0, run.log.read_text()
+    note()
+    check_same(place, undisturbed)
+
+
+def test_a_half_fitted_reference_is_fitted_again(undisturbed: Place, tmp_path: Path) -> None:
+    place = undisturbed.copy(tmp_path / "place")
+    with going(place, r"middle reference/reference\.json") as run:
+        assert run.wait() == -signal.SIGKILL, run.log.read_text()
+    # Ctrl-C, which a terminal sends to the whole group, is the gentle way to stop.
+    with going(place) as run:
+        run.wait_until(lambda: len(place.markers()) > 1)
+        os.killpg(run.process.pid, signal.SIGINT)
+        assert run.wait() == 130, run.log.read_text()
+    text = run.log.read_text()
+    assert "Traceback" not in text
+    assert "run again" in text
+    with going(place) as run:
+        assert run.wait() == 0, run.log.read_text()
+    check_same(place, undisturbed)
+
+
+def test_killed_actors_are_replaced_while_the_run_goes_on(
+    undisturbed: Place, tmp_path: Path
+) -> None:
+    place = undisturbed.copy(tmp_path / "place")
+    with going(place) as run:
+        run.wait_until(lambda: len(place.markers()) > 0)
+        embedder, worker = run.named("ray::Embedder"), run.named("ray::MapWorker")
+        embedder.kill()
+        time.sleep(0.5)
+        worker.kill()
+        assert run.wait() == 0, run.log.read_text()
+    check_same(place, undisturbed)
