@@ -7,6 +7,7 @@ travels to the model, which normalises on its own device.
 
 from __future__ import annotations
 
+import re
 import struct
 import threading
 import warnings
@@ -59,6 +60,7 @@ _FILTERS: Final = {
     "bicubic": Image.Resampling.BICUBIC,
     "bilinear": Image.Resampling.BILINEAR,
 }
+_ADDRESS: Final = re.compile(r" <[^<>]* at 0x[0-9a-fA-F]+>")
 _MODES: Final = ("shortest", "longest", "squash")
 _WHITE: Final = (255, 255, 255, 255)
 
@@ -162,7 +164,9 @@ def decode(data: bytes, max_pixels: int) -> Image.Image:
     except Image.DecompressionBombError as exc:
         raise SampleError("image_too_large", str(exc)) from exc
     except DECODE_ERRORS as exc:
-        detail = f"{len(data)} bytes: {type(exc).__name__}: {exc}"
+        # Pillow names the buffer by its address, and equal runs write equal bytes.
+        text = _ADDRESS.sub("", str(exc))
+        detail = f"{len(data)} bytes: {type(exc).__name__}: {text}"
         raise SampleError("undecodable_image", detail[:500]) from exc
 
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, Final
 
-import fsspec
 import pyarrow as pa
 
+from curate.errors import ShardError
 from curate.manifest import Counts, Marker, RunDir
 from curate.numerics.selection import Node, decide, parse_uids
 from curate.outputs import Written
@@ -22,7 +22,7 @@ from curate.samples import Rejection, Sample, SamplePolicy, ShardReader
 from curate.sampling import sample_hash
 from curate.schema import OK
 from curate.scoring import BatchPlan, EmbedClient, ShardScores, embeddings_to_bytes, score_samples
-from curate.shards import Shard, open_shard
+from curate.shards import Shard, open_shard, read_beside
 from curate.subsets import SCORES
 
 Observe = Callable[[Counts], None]
@@ -103,7 +103,8 @@ def _marker(
     outputs: tuple[Written, ...],
 ) -> Marker:
     tar = reader.report.tar
-    notes = dict(reader.report.notes) | _stats_note(shard, counts.read)
+    found = {name: number for name, number in reader.report.notes.items() if number}
+    notes = found | _stats_note(shard, counts.read)
     return Marker(
         shard=shard.id,
         url=shard.url,
@@ -119,17 +120,17 @@ def _marker(
 
 def _stats_note(shard: Shard, read: int) -> dict[str, Any]:
     # The tar is what counts; a difference tells of a cut copy or of a table that was edited.
-    url = shard.url.removesuffix(".tar") + "_stats.json"
+    name = PurePosixPath(shard.url.removesuffix(".tar") + "_stats.json").name
     try:
-        with fsspec.open(url, "rb") as file:
-            successes = json.loads(file.read())["successes"]
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, KeyError, TypeError) as exc:
-        return {"stats": f"{PurePosixPath(url).name} cannot be read: {exc}"}
+        data = read_beside(shard, "_stats.json")
+        if data is None:
+            return {}
+        successes = json.loads(data)["successes"]
+    except (ShardError, ValueError, KeyError, TypeError, RecursionError) as exc:
+        return {"stats": f"{name} cannot be read: {exc!r}"}
     if successes == read:
         return {}
-    return {"stats": f"{PurePosixPath(url).name} says {successes} successes, the tar has {read}"}
+    return {"stats": f"{name} says {successes} successes, the tar has {read}"}
 
 
 def _count_dropped(table: pa.Table, node: Node) -> int:

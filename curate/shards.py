@@ -259,6 +259,29 @@ def open_shard(shard: Shard) -> BinaryIO:
         ) from exc
 
 
+def read_beside(shard: Shard, ending: str) -> bytes | None:
+    """Read the file that is called like a shard but for its ending, e.g. `_stats.json`.
+
+    Returns:
+        Its content; None if there is no such file.
+
+    Raises:
+        ShardError: it is there but cannot be read; the message names its URL.
+    """
+    url = shard.url.removesuffix(".tar") + ending
+    try:
+        with open_shard(Shard(shard.id, url, None)) as file:
+            return file.read()
+    except FileNotFoundError:
+        return None
+    except ShardError as exc:
+        if isinstance(exc.__cause__, FileNotFoundError):
+            return None
+        raise
+    except Exception as exc:  # drivers raise their own, unrelated classes
+        raise ShardError(f"{url}: cannot be read: {exc!r}") from exc
+
+
 def read_range(file: BinaryIO, offset: int, size: int) -> bytes:
     """Read exactly `size` bytes at byte `offset`.
 

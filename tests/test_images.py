@@ -40,6 +40,12 @@ def array(image: Image.Image) -> NDArray[np.uint8]:
     return np.asarray(image)
 
 
+def test_equal_bytes_are_refused_with_equal_words() -> None:
+    details = {rejected(bytes(bytearray(b"not a picture"))).detail for _ in range(5)}
+    assert len(details) == 1
+    assert " at 0x" not in details.pop()
+
+
 # --- decoding: what is kept -----------------------------------------------------------------
 
 
