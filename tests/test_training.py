@@ -114,6 +114,9 @@ def test_training_lowers_the_loss_and_exports_what_it_trained(loss: str, tmp_pat
 @pytest.mark.usefixtures("imagenet")
 def test_a_seed_decides_the_weights(tmp_path: Path) -> None:
     config = tiny_config(write_shard(tmp_path / "pairs.tar", 32), "clip")
+    # The tokenizers library draws its BPE dropout from a source that cannot be seeded.
+    optimiser = config.optimiser.model_copy(update={"bpe_dropout": 0.0})
+    config = config.model_copy(update={"optimiser": optimiser})
     for out in ("first", "second"):
         train(config, tmp_path / out, tmp_path / "cache", processes=1)
     weights = [
@@ -205,7 +208,8 @@ def test_retrieval_by_hand() -> None:
     texts = np.array([[1.0, 0, 0], [0, 0, 1], [0, 0.5, 0.4]])
     found = retrieval(images, texts, (1, 2))
     assert found["image_to_text_recall@1"] == pytest.approx(1 / 3)
-    assert found["image_to_text_recall@2"] == pytest.approx(2 / 3)
+    assert found["image_to_text_recall@2"] == 1.0
+    assert found["text_to_image_recall@1"] == pytest.approx(1 / 3)
     assert found["text_to_image_recall@2"] == 1.0
 
 

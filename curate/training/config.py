@@ -60,7 +60,8 @@ class OptimiserConfig(_Frozen):
     """AdamW with a linear warm-up and a cosine decay to zero.
 
     Attributes:
-        bpe_dropout: share of BPE merges skipped while training.
+        bpe_dropout: share of BPE merges skipped while training. The tokenizers library cannot
+            be seeded: runs repeat to the bit with 0 only.
         max_scale: upper bound of the learnt logit scale.
     """
 
