@@ -18,8 +18,9 @@ import pyarrow.parquet as pq
 from curate.errors import AccountingError, OutputError, ShardError
 from curate.outputs import Store, Written, json_bytes
 from curate.schema import METADATA_COLUMNS, SCORE_COLUMNS
+from curate.score_tables import SCORES
 from curate.shards import Shard, open_shard, read_range
-from curate.subsets import SCORES, Subset
+from curate.subsets import Subset
 
 COPY_BYTES: Final = 8 * 1024 * 1024
 """Largest piece read at once: large enough to amortise requests, small beside a worker's memory."""

@@ -21,9 +21,9 @@ from curate.outputs import Written
 from curate.samples import Rejection, Sample, SamplePolicy, ShardReader
 from curate.sampling import sample_hash
 from curate.schema import OK
+from curate.score_tables import SCORES
 from curate.scoring import BatchPlan, EmbedClient, ShardScores, embeddings_to_bytes, score_samples
 from curate.shards import Shard, open_shard, read_beside
-from curate.subsets import SCORES
 
 Observe = Callable[[Counts], None]
 

@@ -7,11 +7,10 @@ one decision table per shard, and `summary.json`, which is written last and make
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-import duckdb
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -20,22 +19,16 @@ import yaml
 
 from curate import rules as rule_tests
 from curate.config import Rules, digest
-from curate.errors import OutputError, RunDirError
+from curate.errors import RunDirError
 from curate.manifest import IDENTITY, Counts, RunDir
 from curate.numerics.selection import KEPT, UID, Node, UidArray, decide, parse_uids
 from curate.outputs import Store
 from curate.schema import DECISIONS_SCHEMA, DUPLICATE_UID, OK, SUMMARY_OF_REJECTED
+from curate.score_tables import Duplicates, find_duplicates, read_scores
 
-SCORES: Final = "scores"
 SUMMARY: Final = "summary.json"
 SHARD_COUNTS: Final = "shards.parquet"
 UIDS: Final = "uids.npy"
-
-DUCKDB_MEMORY: Final = "2GB"
-"""Enough to group the uids of a few ten million samples; beyond it DuckDB spills to disk."""
-
-Duplicates = Mapping[str, npt.NDArray[np.int64]]
-"""Shard -> positions of samples whose uid occurred earlier in the order of (shard, index)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +73,8 @@ def select(
     shards = scored_shards(run)
     folder = folder_of(name)
     identity = _identity(run, shards, rules)
-    found = find(run, name, rules)
-    if found is not None:
+    found = load(run.store, name)
+    if found is not None and found.identity == identity:
         return found
     # The summary first: without it, what a crash leaves of the folder cannot pass for a subset.
     run.store.remove(f"{folder}/{SUMMARY}")
@@ -159,8 +152,10 @@ def scored_shards(run: RunDir) -> list[str]:
 
 
 def _identity(run: RunDir, shards: Sequence[str], rules: Rules) -> str:
-    parts = [run.store.read_json(IDENTITY)["identity"], list(shards), _rules_yaml(rules)]
-    return digest(parts)
+    # With the checksums, since a shard may have been scored again, from another file.
+    outputs = [[[w.path, w.sha256] for w in run.require_marker(s).outputs] for s in shards]
+    scored_as = run.store.read_json(IDENTITY)["identity"]
+    return digest([scored_as, list(shards), outputs, _rules_yaml(rules)])
 
 
 def _rules_yaml(rules: Rules) -> str:
@@ -168,36 +163,6 @@ def _rules_yaml(rules: Rules) -> str:
 
 
 # --- the parts of deciding --------------------------------------------------------------------
-
-
-def find_duplicates(store: Store, shards: Sequence[str]) -> Duplicates:
-    """Samples whose uid occurs earlier in the pool, in the order of (shard, index).
-
-    The order is that of the names, so that listing shards differently keeps the same samples.
-    """
-    if not shards:
-        return {}
-    files = [store.path(f"{SCORES}/{shard}.parquet") for shard in shards]
-    with duckdb.connect(config={"memory_limit": DUCKDB_MEMORY}) as connection:
-        if not store.is_local:
-            connection.register_filesystem(store.fs)
-            files = [str(store.fs.unstrip_protocol(path)) for path in files]
-        rows = connection.execute(_DUPLICATES_QUERY, [files, OK]).fetchall()
-    found: dict[str, list[int]] = {}
-    previous = None
-    for uid, shard, index in rows:
-        if uid == previous:
-            found.setdefault(shard, []).append(index)
-        previous = uid
-    return {shard: np.array(sorted(at), dtype=np.int64) for shard, at in found.items()}
-
-
-_DUPLICATES_QUERY: Final = """
-    WITH scored AS (SELECT uid, shard, "index" FROM read_parquet($1) WHERE status = $2),
-         repeated AS (SELECT uid FROM scored GROUP BY uid HAVING count(*) > 1)
-    SELECT uid, shard, "index" FROM scored SEMI JOIN repeated USING (uid)
-    ORDER BY uid, shard, "index"
-"""
 
 
 def _resolve(
@@ -220,18 +185,6 @@ def _resolve(
     if rule_tests.pool_quantiles(rules):
         total = sum(len(uids) for _, uids in scan())
     return rule_tests.build(rules, rule_tests.find_pool_cuts(rules, total, scan), reference_sample)
-
-
-def read_scores(store: Store, shard: str, columns: Sequence[str]) -> pa.Table:
-    """Read identifiers, status and some columns of one shard's scores. Raises OutputError."""
-    wanted = list(dict.fromkeys(["index", "key", "uid", "status", *columns]))
-    try:
-        return store.read_table(f"{SCORES}/{shard}.parquet", columns=wanted)
-    except FileNotFoundError as exc:
-        raise OutputError(
-            f"{store.path(SCORES)}/{shard}.parquet is missing although the shard is committed;"
-            f" delete state/{shard}.json and run `curate score` again"
-        ) from exc
 
 
 def _eligible(table: pa.Table, duplicates: npt.NDArray[np.int64] | None) -> npt.NDArray[np.bool_]:

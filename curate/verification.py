@@ -19,8 +19,9 @@ from curate.errors import AccountingError, OutputError, ShardError
 from curate.manifest import Counts, RunDir, counts_of_statuses
 from curate.numerics.selection import UID, parse_uids
 from curate.outputs import Store, Written
+from curate.score_tables import SCORES
 from curate.shards import Shard, open_shard, read_range
-from curate.subsets import SCORES, Subset
+from curate.subsets import Subset
 
 HASH_BYTES = 8 * 1024 * 1024
 
