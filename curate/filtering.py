@@ -10,17 +10,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, BinaryIO, Final
 
-import fsspec
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from curate.errors import AccountingError, OutputError, ShardError
 from curate.outputs import Store, Written, json_bytes
-from curate.schema import METADATA_COLUMNS, SCORE_COLUMNS
-from curate.score_tables import SCORES
+from curate.score_tables import read_scores
 from curate.shards import Shard, open_shard, read_range
-from curate.subsets import Subset
+from curate.sidecar import concat_sidecars, join_sidecar
+from curate.subsets import Subset, read_decisions
+from curate.tar_headers import parse_header
 
 COPY_BYTES: Final = 8 * 1024 * 1024
 """Largest piece read at once: large enough to amortise requests, small beside a worker's memory."""
@@ -28,10 +27,6 @@ COPY_BYTES: Final = 8 * 1024 * 1024
 TAR_BLOCK: Final = 512
 TAR_RECORD: Final = 10_240
 """Archives end with two zero blocks and are padded to whole records, as tar writes them."""
-
-TAR_MAGIC: Final = slice(257, 262)
-
-SIDECAR_COLUMNS: Final = (*SCORE_COLUMNS, *METADATA_COLUMNS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +164,7 @@ def write_filtered(
             notes |= {f"{piece.shard}: sidecar": note} if note else {}
         sink.write(bytes(2 * TAR_BLOCK))
         sink.write(bytes(-sink.size % TAR_RECORD))
-    sidecar = pa.concat_tables(tables, promote_options="permissive")
+    sidecar = concat_sidecars(tables)
     outputs = (
         Written(f"{stem}.tar", sink.size, sink.hexdigest()),
         store.write_table(f"{stem}.parquet", sidecar),
@@ -185,9 +180,14 @@ def write_filtered(
 
 
 def kept_rows(store: Store, subset: Subset, piece: Piece) -> pa.Table:
-    """The score rows of a piece. Raises AccountingError if decisions and scores disagree."""
-    scores = store.read_table(f"{SCORES}/{piece.shard}.parquet")
-    decisions = store.read_table(f"{subset.folder}/decisions/{piece.shard}.parquet")
+    """The score rows of a piece.
+
+    Raises:
+        AccountingError: decisions and scores disagree.
+        OutputError: one of them is missing or damaged.
+    """
+    scores = read_scores(store, piece.shard)
+    decisions = read_decisions(store, subset, piece.shard)
     if not (scores["index"].equals(decisions["index"]) and scores["key"].equals(decisions["key"])):
         raise AccountingError(
             f"shard {piece.shard}: the decisions of subset {subset.summary['name']} belong to other"
@@ -215,8 +215,11 @@ def _copy(source: BinaryIO, ranges: Iterable[tuple[int, int]], shard: Shard) -> 
     for offset, size in ranges:
         done = 0
         while done < size:
-            data = read_range(source, offset + done, min(COPY_BYTES, size - done))
-            if done == 0 and data[TAR_MAGIC] != b"ustar":
+            try:
+                data = read_range(source, offset + done, min(COPY_BYTES, size - done))
+            except ShardError as exc:
+                raise ShardError(f"{shard.url}: {exc}") from exc
+            if done == 0 and parse_header(data[:TAR_BLOCK]) is None:
                 raise ShardError(
                     f"{shard.url}: no tar header at byte {offset}, where one was when it was"
                     f" scored; delete state/{shard.id}.json and score it again"
@@ -239,49 +242,7 @@ def stats_of(samples: int) -> dict[str, Any]:
     }
 
 
-# --- sidecar ----------------------------------------------------------------------------------
-
-
-def sidecar_url(shard: Shard) -> str:
-    """Where img2dataset puts a shard's table."""
-    return shard.url.removesuffix(".tar") + ".parquet"
-
-
-def join_sidecar(rows: pa.Table, shard: Shard) -> tuple[pa.Table, str | None]:
-    """Join the input sidecar to score rows by key; the tar is trusted where they differ.
-
-    Returns:
-        One row per score row, in order: `key`, `uid`, the sidecar's other columns (null where it
-        lacks the key), and the score columns. And a note on what did not fit, or None.
-    """
-    own = rows.select(["key", "uid", *SIDECAR_COLUMNS])
-    try:
-        with fsspec.open(sidecar_url(shard), "rb") as file:
-            table = pq.read_table(pa.BufferReader(file.read()))
-    except FileNotFoundError:
-        return own, "there is none"
-    except (pa.ArrowInvalid, OSError) as exc:
-        return own, f"cannot be read: {exc}"
-    if "key" not in table.column_names:
-        return own, "has no `key` column"
-    return _join(own, table)
-
-
-def _join(own: pa.Table, table: pa.Table) -> tuple[pa.Table, str | None]:
-    position = {key: i for i, key in reversed(list(enumerate(table["key"].to_pylist())))}
-    at = [position.get(key) for key in own["key"].to_pylist()]
-    joined = table.take(pa.array(at, pa.int64()))
-    notes = []
-    if missing := sum(i is None for i in at):
-        notes.append(f"{missing} kept samples are not in it")
-    if "uid" in joined.column_names:
-        pairs = zip(own["uid"].to_pylist(), joined["uid"].to_pylist(), strict=True)
-        if differing := sum(theirs not in (None, ours) for ours, theirs in pairs):
-            notes.append(f"{differing} uids differ from the tar's")
-    columns = {name: own[name] for name in ("key", "uid")}
-    columns |= {c: joined[c] for c in joined.column_names if c not in columns}
-    columns |= {c: own[c] for c in own.column_names if c not in columns}
-    return pa.table(columns), "; ".join(notes) or None
+# --- the folder -------------------------------------------------------------------------------
 
 
 def begin_outputs(store: Store, subset: Subset, samples_per_shard: int | None) -> frozenset[str]:
@@ -316,7 +277,7 @@ def read_marker(store: Store, subset: str, name: str) -> FilterMarker | None:
         return FilterMarker(**value)
     except FileNotFoundError:
         return None
-    except (KeyError, TypeError) as exc:
+    except (KeyError, TypeError, ValueError) as exc:
         raise OutputError(
             f"{store.path(path)} is incomplete ({exc}); delete it and run again"
         ) from exc

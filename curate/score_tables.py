@@ -25,9 +25,15 @@ Duplicates = Mapping[str, npt.NDArray[np.int64]]
 """Shard -> positions of samples whose uid occurred earlier in the order of (shard, index)."""
 
 
-def read_scores(store: Store, shard: str, columns: Sequence[str]) -> pa.Table:
-    """Read identifiers, status and some columns of one shard's scores. Raises OutputError."""
-    wanted = list(dict.fromkeys(["index", "key", "uid", "status", *columns]))
+def read_scores(store: Store, shard: str, columns: Sequence[str] | None = None) -> pa.Table:
+    """Read identifiers, status and some columns, or all of them, of one shard's scores.
+
+    Raises:
+        OutputError: they are missing or damaged.
+    """
+    wanted = None
+    if columns is not None:
+        wanted = list(dict.fromkeys(["index", "key", "uid", "status", *columns]))
     try:
         return store.read_table(f"{SCORES}/{shard}.parquet", columns=wanted)
     except FileNotFoundError as exc:

@@ -19,7 +19,7 @@ import yaml
 
 from curate import rules as rule_tests
 from curate.config import Rules, digest
-from curate.errors import RunDirError
+from curate.errors import OutputError, RunDirError
 from curate.manifest import IDENTITY, Counts, RunDir
 from curate.numerics.selection import KEPT, UID, Node, UidArray, decide, parse_uids
 from curate.outputs import Store
@@ -128,9 +128,26 @@ def find(run: RunDir, name: str, rules: Rules) -> Subset | None:
     return found if found is not None and found.identity == identity else None
 
 
+def read_decisions(store: Store, subset: Subset, shard: str) -> pa.Table:
+    """Read one shard's decisions. Raises OutputError if they are missing or damaged."""
+    relative = f"{subset.folder}/decisions/{shard}.parquet"
+    try:
+        return store.read_table(relative)
+    except FileNotFoundError as exc:
+        raise OutputError(
+            f"{store.path(relative)} is missing; delete {subset.folder} and run `curate select`"
+        ) from exc
+
+
 def kept_per_shard(store: Store, subset: Subset) -> list[tuple[str, int]]:
-    """Shard id and number of kept samples, in the order of the run."""
-    table = store.read_table(f"{subset.folder}/{SHARD_COUNTS}")
+    """Shard id and number of kept samples, in the order of the run. Raises OutputError."""
+    relative = f"{subset.folder}/{SHARD_COUNTS}"
+    try:
+        table = store.read_table(relative)
+    except FileNotFoundError as exc:
+        raise OutputError(
+            f"{store.path(relative)} is missing; delete {subset.folder} and run `curate select`"
+        ) from exc
     return list(zip(table["shard"].to_pylist(), table["kept"].to_pylist(), strict=True))
 
 

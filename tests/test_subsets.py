@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import uuid
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from local_run import (
     LocalRun,
@@ -130,14 +131,10 @@ trees = st.recursive(
 )
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=50, deadline=None)
 @given(pools, trees)
-def test_a_subset_is_what_its_rules_say(
-    tmp_path_factory: pytest.TempPathFactory, pool: dict[str, list[Row]], tree: dict[str, Any]
-) -> None:
-    run = fabricate(Store(str(tmp_path_factory.mktemp("pool"))), pool)
+def test_a_subset_is_what_its_rules_say(pool: dict[str, list[Row]], tree: dict[str, Any]) -> None:
+    run = fabricate(Store(f"memory://{uuid.uuid4().hex}"), pool)
     subset = subsets.select(run, "default", rules(tree), None)
     ranked = survivors(pool)
     want = {row["uid"] for row in ranked if keeps(row, tree, ranked)}
@@ -164,6 +161,7 @@ def test_a_subset_is_what_its_rules_say(
         counts.check(name)
         total += counts
     assert total == subset.counts
+    run.store.remove("")
 
 
 # --- exactness ------------------------------------------------------------------------------
