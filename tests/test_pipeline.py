@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import signal
+import socket
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pools import SIZES, config_of, write_shards
+from ray_workers import Doubler, Owner, Unstartable
 
 from curate import reference
 from curate.config import ComputeConfig
@@ -119,13 +119,18 @@ def test_blocks_are_small_until_there_are_many(rows: int, workers: int) -> None:
 # --- connecting -------------------------------------------------------------------------------
 
 
-def test_an_absent_cluster_is_named() -> None:
+def test_an_absent_cluster_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     import ray
 
-    if ray.is_initialized():
-        pytest.skip("this process is connected to a cluster already")
-    with pytest.raises(ResourceError, match=r"compute\.ray_address='127\.0\.0\.1:1'"):
-        Cluster("127.0.0.1:1").connect()
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))  # and never listens
+        address = f"127.0.0.1:{listener.getsockname()[1]}"
+        begin = time.monotonic()
+        with pytest.raises(ResourceError, match=f"no Ray cluster answers at '{address}'") as caught:
+            Cluster(address).connect()
+    assert "ray start --head" in str(caught.value)
+    assert time.monotonic() - begin < 30
 
 
 @pytest.mark.ray
@@ -139,36 +144,6 @@ def test_a_connected_ray_is_used_and_left_alone() -> None:
 
 
 # --- mapping ----------------------------------------------------------------------------------
-
-
-@dataclass
-class Doubler:
-    """A worker that does one of several things."""
-
-    mode: str
-    folder: str = ""
-
-    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        if self.mode == "own error":
-            raise ConfigError("the worker says no")
-        if self.mode == "bug":
-            raise ZeroDivisionError("a bug in a worker")
-        if self.mode == "die once":
-            marker = Path(self.folder) / "died"
-            if not marker.exists():
-                marker.touch()
-                os.kill(os.getpid(), signal.SIGKILL)
-        return {"number": batch["number"] * 2}
-
-
-class Unstartable:
-    """A worker whose constructor fails."""
-
-    def __init__(self) -> None:
-        raise ZeroDivisionError("a bug in a constructor")
-
-    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        return batch
 
 
 def _doubled(arguments: dict[str, Any], count: int = 40) -> list[int]:
@@ -197,7 +172,7 @@ class TestMapping:
         first, *rest = str(caught.value).splitlines()
         assert first == "a worker failed: ZeroDivisionError: a bug in a worker"
         assert "run again" in rest[0]
-        assert any("test_pipeline.py" in line for line in rest)
+        assert any("ray_workers.py" in line for line in rest)
         assert caught.value.exit_code == 1
 
     def test_a_bug_in_a_constructor_does_not_hang(self) -> None:
@@ -387,25 +362,33 @@ class TestSession:
         self, fitted: tuple[Reference, reference.Sample], local_ray: None, tmp_path: Path
     ) -> None:
         import ray
-        from ray._private.internal_api import free
 
         from curate.pipeline.actors import ReferenceHandle
 
+        # Owned by a process that dies: what becomes of the object if a driver goes down.
+        owner = ray.remote(Owner).options(num_cpus=0).remote()
+        kept = ray.get(owner.put.remote(fitted[0]))
         store = Store(str(tmp_path))
-        kept = ray.put(fitted[0])
-        handle = ReferenceHandle("id", (kept,), store, "reference")
-        fetch = ray.remote(ReferenceHandle.get).options(num_cpus=0)
+        handle = ReferenceHandle("id", tuple(kept), store, "reference")
+        fetch = ray.remote(ReferenceHandle.get).options(num_cpus=0, max_retries=0)
         assert ray.get(fetch.remote(handle)).identity == fitted[0].identity
-        free([kept])
-        with pytest.raises(ReferenceFileError, match="holds no complete Reference"), unwrapped():
-            ray.get(fetch.remote(handle))
+        ray.kill(owner)
+        deadline = time.monotonic() + 60
+        lost = None
+        while lost is None and time.monotonic() < deadline:
+            try:
+                with unwrapped():
+                    ray.get(fetch.remote(handle))
+            except ReferenceFileError as exc:
+                lost = exc
+        assert lost is not None, "the object outlived its owner"
+        assert "holds no complete Reference" in str(lost)
         reference.save(store, "reference", *fitted)
         assert ray.get(fetch.remote(handle)).identity == fitted[0].identity
 
 
 def _kill_embedder() -> None:
-    import psutil
-
+    psutil = pytest.importorskip("psutil", reason="not brought by this Ray")
     found = [p for p in psutil.process_iter(["cmdline"]) if _is_embedder(p.info["cmdline"])]
     own = {p.pid for p in psutil.Process().children(recursive=True)}
     embedders = [p for p in found if p.pid in own]

@@ -13,14 +13,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-import psutil
 import pytest
+import ray._private.utils  # makes the psutil that Ray brings importable
 import yaml
 from factories import jpeg, sample_members, tar_bytes
 from pools import config_tree, snapshot, stamps
 
+psutil = pytest.importorskip("psutil", reason=f"not brought by Ray {ray.__version__}")
+
 pytestmark = pytest.mark.ray
+
+REPOSITORY = Path(__file__).resolve().parents[1]
 
 SHARDS = 10
 SAMPLES = 40
@@ -118,7 +123,7 @@ class Going:
 
     process: subprocess.Popen[str]
     log: Path
-    family: dict[int, psutil.Process] = field(default_factory=dict)
+    family: dict[int, Any] = field(default_factory=dict)
 
     def look(self) -> None:
         """Note every descendant, to be able to find it when its parents are gone."""
@@ -144,18 +149,18 @@ class Going:
             time.sleep(0.05)
         return self.process.returncode
 
-    def named(self, title: str) -> psutil.Process:
+    def named(self, title: str) -> Any:
         """The one descendant whose title begins so."""
         self.look()
         found = [p for p in self.family.values() if _title(p).startswith(title)]
         assert len(found) == 1, [_title(p) for p in self.family.values()]
         return found[0]
 
-    def survivors(self) -> list[psutil.Process]:
+    def survivors(self) -> list[Any]:
         return psutil.wait_procs(self.family.values(), timeout=DYING_SECONDS)[1]
 
 
-def _title(process: psutil.Process) -> str:
+def _title(process: Any) -> str:
     try:
         return " ".join(process.cmdline())
     except psutil.Error:
@@ -174,7 +179,7 @@ def going(place: Place, fault: str = "") -> Iterator[Going]:
     place.attempts.append(fault)
     environment = {
         **{k: v for k, v in os.environ.items() if not k.startswith("RAY_")},
-        "PYTHONPATH": str(site),
+        "PYTHONPATH": os.pathsep.join([str(site), str(REPOSITORY)]),
         "OMP_NUM_THREADS": "1",
         "FAULT_POINT": fault,
         "FAULT_FIRED": str(place.folder / f"fired-{number}"),

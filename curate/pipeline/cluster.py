@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -23,6 +24,9 @@ ENVIRONMENT: Final = {
 }
 
 STDERR: Final = 2
+
+LISTENING_SECONDS: Final = 20.0
+"""How long a cluster may take to accept a connection."""
 
 
 class Cluster:
@@ -58,6 +62,7 @@ class Cluster:
         if target == "auto":
             target = os.environ.get("RAY_ADDRESS", "local")
         try:
+            _check_listening(target)
             with _muted_stderr():
                 ray.init(
                     address=target,
@@ -65,7 +70,7 @@ class Cluster:
                     logging_level=logging.ERROR,
                     include_dashboard=False if target == "local" else None,
                 )
-        except (ConnectionError, RuntimeError, ValueError) as exc:
+        except (OSError, RuntimeError, ValueError) as exc:
             raise ResourceError(
                 f"compute.ray_address={self._address!r}: no Ray cluster answers at {target!r}"
                 f" ({exc}); start one with `ray start --head`, or use ray_address: local"
@@ -101,6 +106,13 @@ def cluster(address: str) -> Iterator[Cluster]:
         yield offered
     finally:
         offered.close()
+
+
+def _check_listening(target: str) -> None:
+    # Ray itself goes on trying for minutes.
+    host, colon, port = target.removeprefix("ray://").rpartition(":")
+    if colon and port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=LISTENING_SECONDS).close()
 
 
 def _be_quiet() -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
 import ray
 from ray.data import ActorPoolStrategy, DataContext
-from ray.exceptions import RayError, RayTaskError
+from ray.exceptions import RayError
 
 from curate.errors import CurateError, WorkerError
 from curate.pipeline.light import UNKNOWN_SIZE, Tally, causes, describe_root
@@ -23,6 +24,12 @@ BLOCKS_PER_WORKER: Final = 8
 
 ACTOR_DEATHS_TOLERATED: Final = 10
 """Nodes may be preempted while a worker starts; zero, Ray's default, would fail the job."""
+
+ADVICE: Final = "\nFailed to apply UDF transform"
+"""Ray Data appends how to configure retries to the message of whatever a worker raises."""
+
+TERMINAL_COLOUR: Final = re.compile(r"\x1b\[[0-9;]*m")
+"""Ray colours the tracebacks of its workers."""
 
 TALLY_SECONDS: Final = 5.0
 """How long the progress line waits for its counts before it repeats the last ones."""
@@ -55,6 +62,7 @@ def map_rows(
     """
     context = DataContext.get_current()
     context.max_consecutive_actor_init_deaths = ACTOR_DEATHS_TOLERATED
+    context.raise_original_map_exception = True  # its wrapper loses what it wraps on the way
     context.execution_options.preserve_order = False
     workers = min(workers, len(rows))
     dataset = ray.data.from_items(list(rows), override_num_blocks=block_count(len(rows), workers))
@@ -85,17 +93,19 @@ def unwrapped() -> Iterator[None]:
         chain = [cause for cause in causes(exc) if not isinstance(cause, RayError)]
         for cause in chain:
             if isinstance(cause, CurateError) and not isinstance(cause, WorkerError):
+                if cause.args and isinstance(cause.args[0], str):
+                    cause.args = (_own_words(cause.args[0]), *cause.args[1:])
                 raise cause from exc
         told = [str(cause) for cause in chain if isinstance(cause, WorkerError)]
-        headline = told[0] if told else f"a worker failed: {describe_root(exc)}"
+        headline = _own_words(told[0] if told else f"a worker failed: {describe_root(exc)}")
         raise WorkerError(
             f"{headline}\nFinished shards are kept: run again to go on. If it fails again, report"
-            f" this:\n{_traceback(exc)}"
+            f" this:\n{TERMINAL_COLOUR.sub('', str(exc))}"
         ) from exc
 
 
-def _traceback(exc: RayError) -> str:
-    return str(exc.traceback_str) if isinstance(exc, RayTaskError) else str(exc)
+def _own_words(message: str) -> str:
+    return message.partition(ADVICE)[0]
 
 
 def shard_rows(shards: Sequence[Shard]) -> list[dict[str, Any]]:
