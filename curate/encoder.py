@@ -7,12 +7,8 @@ to ship and pins four times the memory for the same information.
 from __future__ import annotations
 
 import hashlib
-import logging
-from collections.abc import Callable, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from importlib import resources
-from pathlib import Path
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -22,31 +18,24 @@ import torch
 from curate.config import ModelConfig
 from curate.errors import ModelError
 from curate.images import PixelSpec
+from curate.loading import Tokens, create_model
 from curate.numerics.posterior import Link
 from curate.numerics.similarity import normalise
 
 Precision = Literal["fp32", "bf16", "fp16"]
 Pixels = npt.NDArray[np.uint8]
-Tokens = npt.NDArray[np.int32]
-Tokenize = Callable[[Sequence[str]], Tokens]
 
 AUTOCAST_DTYPE = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 """Reduced precision runs under autocast on float32 weights: layer norms and softmax stay exact in
 every architecture that open_clip loads, and the fingerprint of the weights stays the same."""
 
-RANDOM_WEIGHTS = "random"
-"""`model.pretrained: random` asks for seeded, untrained weights: for benchmarks and tests."""
+CPU_CONVOLUTION_CHUNK = 4
+"""Pictures that a convolutional tower takes at once on a CPU, so that its activations stay in the
+cache: EfficientNet-Lite0 took 24 ms a picture in fours and 40 to 47 ms in batches of 32 (83 ms
+with channels first), one thread each. A vision transformer loses 10 % this way, and is not cut."""
 
-MAX_CHARS_PER_TOKEN = 32
-"""Characters of a caption that are looked at per token of context: no vocabulary in use has longer
-tokens that matter, and a 64 kB caption must not cost more than a long one."""
-
-MAX_RUN_CHARS = 512
-"""Longest run without a space that is tokenised whole. CLIP's BPE is quadratic in the length of a
-word, so that one caption of 20,000 letters would take minutes."""
-
-TOKENIZER_CACHE_WORDS = 200_000
-"""CLIP's BPE remembers every word it ever saw; over billions of captions that is a leak."""
+PATCH_EMBEDDING_CONVOLUTIONS = 4
+"""Convolutions up to which a tower counts as a transformer: stems that cut patches have few."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,16 +79,6 @@ class Embeddings:
     text_norm: torch.Tensor
 
 
-def embedded_model_dir() -> Path:
-    """Folder of the model that ships inside the package."""
-    return Path(str(resources.files("curate"))) / "models" / "embedded"
-
-
-def open_clip_name(name: str) -> str:
-    """Translate `embedded` into the `local-dir:` name that open_clip understands."""
-    return f"local-dir:{embedded_model_dir()}" if name == "embedded" else name
-
-
 def resolve_device(device: str) -> str:
     """Turn `auto` into cuda where there is one. Raises ModelError for a cuda that is not there."""
     if device == "auto":
@@ -120,99 +99,11 @@ def resolve_precision(precision: str, device: str) -> Precision:
     return cast(Precision, precision)
 
 
-def load_tokenizer(name: str, context_length: int) -> Tokenize:
-    """Return the model's own tokenizer as a function from captions to int32 [n, context_length]."""
-    import open_clip
-
-    try:
-        tokenizer = open_clip.get_tokenizer(open_clip_name(name), context_length=context_length)
-    except Exception as exc:  # open_clip raises whatever its back ends raise
-        raise ModelError(f"tokenizer of model {name!r} cannot be loaded: {exc}") from exc
-    cache = getattr(tokenizer, "cache", None)
-    special = dict(cache) if isinstance(cache, dict) else {}
-
-    def tokenize(captions: Sequence[str]) -> Tokens:
-        bounded = [bound_caption(c, context_length) for c in captions]
-        tokens = tokenizer(bounded, context_length=context_length)
-        if isinstance(cache, dict) and len(cache) > TOKENIZER_CACHE_WORDS:
-            cache.clear()
-            cache.update(special)  # without them `<end_of_text>` in a caption would be letters
-        return cast(Tokens, tokens.numpy().astype(np.int32))
-
-    return tokenize
-
-
-def bound_caption(caption: str, context_length: int) -> str:
-    """Cut what could not reach the context window, so that time per caption is bounded."""
-    limit = context_length * MAX_CHARS_PER_TOKEN
-    # Tokenizers collapse white space, so that it must not use up the limit either.
-    return " ".join(run[:MAX_RUN_CHARS] for run in caption.split())[:limit]
-
-
-@contextmanager
-def _quiet_root_logger() -> Any:
-    # open_clip reports through the root logger; its warnings about weights are errors of ours.
-    root = logging.getLogger()
-    level = root.level
-    root.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        root.setLevel(level)
-
-
-def _create(config: ModelConfig, device: str) -> Any:
-    import open_clip
-
-    name = open_clip_name(config.name)
-    if ":" not in name:
-        _check_builtin(name, config.pretrained, open_clip)
-    is_random = config.pretrained == RANDOM_WEIGHTS
-    if is_random:
-        torch.manual_seed(0)
-    try:
-        with _quiet_root_logger():
-            model = open_clip.create_model(
-                name,
-                pretrained=None if is_random else config.pretrained,
-                device=device,
-                require_pretrained=not is_random,
-                weights_only=True,
-            )
-    except Exception as exc:  # open_clip raises whatever its back ends raise
-        raise ModelError(
-            f"model.name={config.name!r}, pretrained={config.pretrained!r} cannot be loaded: {exc}."
-            " Check the name, that the files are complete, and that this machine can reach the hub"
-        ) from exc
-    return model.eval()
-
-
-def _check_builtin(name: str, pretrained: str | None, open_clip: Any) -> None:
-    if name not in open_clip.list_models():
-        raise ModelError(
-            f"model.name={name!r} is not an open_clip model; `open_clip.list_models()` lists them."
-            " Use hf-hub:ORG/REPO or local-dir:PATH for models of your own"
-        )
-    tags = open_clip.list_pretrained_tags_by_model(name)
-    if pretrained is None:
-        raise ModelError(
-            f"model.pretrained is missing for model.name={name!r}: untrained weights say nothing."
-            f" Choose one of {tags}, or give the path of a checkpoint file"
-        )
-    known = pretrained == RANDOM_WEIGHTS or _is_file(pretrained)
-    if not known and pretrained.lower().replace("-", "_") not in {
-        tag.lower().replace("-", "_") for tag in tags
-    }:
-        raise ModelError(
-            f"model.pretrained={pretrained!r} is neither a file nor a tag of {name!r}; tags: {tags}"
-        )
-
-
-def _is_file(path: str) -> bool:
-    try:
-        return Path(path).is_file()
-    except (OSError, ValueError):  # too long for a name, or not one at all
-        return False
+def _image_chunk(tower: torch.nn.Module, device: str) -> int:
+    """Pictures per pass of the image tower; 0 for the whole batch."""
+    convolutions = sum(isinstance(module, torch.nn.Conv2d) for module in tower.modules())
+    is_convolutional = convolutions > PATCH_EMBEDDING_CONVOLUTIONS
+    return CPU_CONVOLUTION_CHUNK if device == "cpu" and is_convolutional else 0
 
 
 def fingerprint(model: torch.nn.Module) -> str:
@@ -233,9 +124,11 @@ class Encoder:
     def __init__(self, config: ModelConfig) -> None:
         device = resolve_device(config.device)
         precision = resolve_precision(config.precision, device)
-        self._model = _create(config, device)
+        self._model = create_model(config, device)
         self._device = torch.device(device)
         self._autocast_dtype = AUTOCAST_DTYPE[precision]
+        self._model.to(memory_format=torch.channels_last)
+        self._image_chunk = _image_chunk(self._model.visual, device)
         preprocess: dict[str, Any] = dict(self._model.visual.preprocess_cfg)
         self._mean = self._channel_constant(preprocess["mean"])
         self._std = self._channel_constant(preprocess["std"])
@@ -286,7 +179,9 @@ class Encoder:
             dtype=self._autocast_dtype,
             enabled=self._autocast_dtype is not None,
         ):
-            raw_image = self._model.encode_image(frames.contiguous())
+            # Pixels lie as [n, h, w, 3], so that the frames are channels-last already.
+            chunks = torch.split(frames, self._image_chunk or len(frames))
+            raw_image = torch.cat([self._model.encode_image(chunk) for chunk in chunks])
             raw_text = self._model.encode_text(ids)
         image, image_norm = normalise(raw_image.float())
         text, text_norm = normalise(raw_text.float())

@@ -17,9 +17,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from curate.encoder import Pixels, Tokenize, Tokens
+from curate.encoder import Pixels
 from curate.errors import AccountingError, SampleError
 from curate.images import PixelSpec, decode, to_pixels
+from curate.loading import Tokenize, Tokens
 from curate.manifest import Counts, counts_of_statuses
 from curate.samples import Rejection, Sample
 from curate.schema import OK, SCORE_COLUMNS, SCORES_SCHEMA

@@ -17,7 +17,8 @@ from factories import json_bytes, sample_members, tar_bytes
 
 from curate import filtering, reference, subsets
 from curate.config import ReferenceConfig, Rules
-from curate.encoder import Encoder, load_tokenizer
+from curate.encoder import Encoder
+from curate.loading import load_tokenizer
 from curate.manifest import IDENTITY, Counts, Marker, RunDir, counts_of_statuses
 from curate.outputs import Store
 from curate.pipeline.light import FilterWorker
@@ -227,6 +228,14 @@ def fabricate(store: Store, pool: Mapping[str, Sequence[Mapping[str, Any]]]) -> 
     for name, rows in pool.items():
         recommit(run, name, score_rows(name, rows), identity)
     return run
+
+
+def pool_with_twins() -> dict[str, list[dict[str, Any]]]:
+    """Two shards of scores, with a rejected row and two uids that occur twice."""
+    return {
+        "00000": [{"uid": uid(1)}, {"uid": uid(2), "status": "empty_caption"}, {"uid": uid(1)}],
+        "00001": [{"uid": uid(3)}, {"uid": uid(1)}, {"uid": uid(2)}],
+    }
 
 
 def recommit(run: RunDir, shard: str, table: pa.Table, identity: str) -> Counts:

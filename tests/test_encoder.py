@@ -19,20 +19,18 @@ from hypothesis import strategies as st
 from models import tiny_config, write_tiny_model
 from PIL import Image
 
-from curate import encoder
+from curate import loading
 from curate.config import ModelConfig
 from curate.encoder import (
     Encoder,
-    bound_caption,
     fingerprint,
-    load_tokenizer,
-    open_clip_name,
     pixel_spec,
     resolve_device,
     resolve_precision,
 )
 from curate.errors import ConfigError, ModelError
 from curate.images import decode, to_pixels
+from curate.loading import bound_caption, load_tokenizer, open_clip_name
 
 CAPTIONS = [
     "A photo of a cat.",
@@ -423,14 +421,14 @@ def test_bounding_keeps_the_beginning() -> None:
     assert bound_caption("a  b\tc", 77) == "a b c"
     long = bound_caption("word " * 50_000, 77)
     assert long.startswith("word word")
-    assert len(long) <= 77 * encoder.MAX_CHARS_PER_TOKEN
-    assert len(bound_caption("x" * 50_000, 77)) == encoder.MAX_RUN_CHARS
+    assert len(long) <= 77 * loading.MAX_CHARS_PER_TOKEN
+    assert len(bound_caption("x" * 50_000, 77)) == loading.MAX_RUN_CHARS
 
 
 def test_the_memory_of_the_tokenizer_is_bounded_and_changes_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(encoder, "TOKENIZER_CACHE_WORDS", 50)
+    monkeypatch.setattr(loading, "TOKENIZER_CACHE_WORDS", 50)
     kept: list[Any] = []
     real = open_clip.get_tokenizer
 

@@ -17,8 +17,9 @@ import torch
 from ray.exceptions import ObjectLostError, RayActorError
 
 from curate.config import ModelConfig
-from curate.encoder import Embeddings, Encoder, ModelInfo, Pixels, Tokens, load_tokenizer
+from curate.encoder import Embeddings, Encoder, ModelInfo, Pixels
 from curate.errors import CurateError, ResourceError, ShardError, WorkerError
+from curate.loading import Tokens, load_tokenizer
 from curate.manifest import Counts, RunDir
 from curate.numerics.selection import Node
 from curate.outputs import Store
