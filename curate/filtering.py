@@ -24,6 +24,8 @@ from curate.tar_headers import parse_header
 COPY_BYTES: Final = 8 * 1024 * 1024
 """Largest piece read at once: large enough to amortise requests, small beside a worker's memory."""
 
+SIZES: Final = "sizes.json"
+
 TAR_BLOCK: Final = 512
 TAR_RECORD: Final = 10_240
 """Archives end with two zero blocks and are padded to whole records, as tar writes them."""
@@ -264,7 +266,7 @@ def begin_outputs(store: Store, subset: Subset, samples_per_shard: int | None) -
 def write_sizes(store: Store, subset: str, plans: Sequence[OutputPlan]) -> None:
     """Write sizes.json, file name -> samples, which trainers read beside the shards."""
     sizes = {f"{plan.name}.tar": plan.samples for plan in plans}
-    store.write_if_changed(f"{filtered_folder(subset)}/sizes.json", json_bytes(sizes))
+    store.write_if_changed(f"{filtered_folder(subset)}/{SIZES}", json_bytes(sizes))
 
 
 def read_marker(store: Store, subset: str, name: str) -> FilterMarker | None:

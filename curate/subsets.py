@@ -29,6 +29,7 @@ from curate.score_tables import Duplicates, find_duplicates, read_scores
 SUMMARY: Final = "summary.json"
 SHARD_COUNTS: Final = "shards.parquet"
 UIDS: Final = "uids.npy"
+RULES: Final = "rules.yaml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,18 +73,16 @@ def select(
     """
     shards = scored_shards(run)
     folder = folder_of(name)
-    identity = _identity(run, shards, rules)
+    identity = identity_of(run, shards, rules)
     found = load(run.store, name)
     if found is not None and found.identity == identity:
         return found
     # The summary first: without it, what a crash leaves of the folder cannot pass for a subset.
     run.store.remove(f"{folder}/{SUMMARY}")
     run.store.remove(folder)
-    duplicates = find_duplicates(run.store, shards)
-    node = _resolve(run.store, shards, rules, duplicates, reference_sample)
+    node, decided = decide_all(run, shards, rules, reference_sample)
     kept_uids, rows, total = [], [], Counts()
-    for shard in shards:
-        table, uids = _decide_shard(run.store, shard, node, rules, duplicates)
+    for shard, table, uids in decided:
         counts = count_decisions(table)
         counts.check(f"shard {shard}, subset {name}")
         run.store.write_table(f"{folder}/decisions/{shard}.parquet", table)
@@ -94,7 +93,7 @@ def select(
     uids = np.unique(np.concatenate(kept_uids) if kept_uids else np.zeros(0, UID))
     run.store.write_bytes(f"{folder}/{UIDS}", npy_bytes(uids))
     run.store.write_table(f"{folder}/{SHARD_COUNTS}", pa.Table.from_pylist(rows, _SHARD_COUNTS))
-    run.store.write_bytes(f"{folder}/rules.yaml", _rules_yaml(rules).encode())
+    run.store.write_bytes(f"{folder}/{RULES}", _rules_yaml(rules).encode())
     summary = {
         "name": name,
         "identity": identity,
@@ -104,6 +103,24 @@ def select(
     }
     run.store.write_json(f"{folder}/{SUMMARY}", summary)
     return Subset(folder, identity, summary)
+
+
+def decide_all(
+    run: RunDir, shards: Sequence[str], rules: Rules, reference_sample: pa.Table | None
+) -> tuple[Node, Iterator[tuple[str, pa.Table, UidArray]]]:
+    """Decide every sample of some shards: a pure function of scores and rules; writes nothing.
+
+    Returns:
+        The rules with their cuts, and (shard, DECISIONS_SCHEMA table, kept uids) one by one.
+
+    Raises:
+        OutputError: scores are missing or damaged.
+    """
+    duplicates = find_duplicates(run.store, shards)
+    node = _resolve(run.store, shards, rules, duplicates, reference_sample)
+    return node, (
+        (shard, *_decide_shard(run.store, shard, node, rules, duplicates)) for shard in shards
+    )
 
 
 _SHARD_COUNTS: Final = pa.schema(
@@ -123,7 +140,7 @@ def load(store: Store, name: str) -> Subset | None:
 
 def find(run: RunDir, name: str, rules: Rules) -> Subset | None:
     """The subset, if it is what `select` would make now. Raises RunDirError as `select` does."""
-    identity = _identity(run, scored_shards(run), rules)
+    identity = identity_of(run, scored_shards(run), rules)
     found = load(run.store, name)
     return found if found is not None and found.identity == identity else None
 
@@ -168,7 +185,8 @@ def scored_shards(run: RunDir) -> list[str]:
     return [shard for shard in manifest if shard in done]
 
 
-def _identity(run: RunDir, shards: Sequence[str], rules: Rules) -> str:
+def identity_of(run: RunDir, shards: Sequence[str], rules: Rules) -> str:
+    """What a subset is a function of: scores, their order, and rules. Raises RunDirError."""
     # With the checksums, since a shard may have been scored again, from another file.
     outputs = [[[w.path, w.sha256] for w in run.require_marker(s).outputs] for s in shards]
     scored_as = run.store.read_json(IDENTITY)["identity"]
