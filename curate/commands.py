@@ -100,7 +100,7 @@ def _score(work: Workspace, ray: Cluster, outcome: Outcome) -> None:
 
 def _check_unchanged(work: Workspace) -> None:
     # Before a model is loaded, what the configuration says of it is compared as it was written.
-    parts = work.store.read_json(IDENTITY)["parts"]
+    _, parts = work.run.read_identity() or ("", {})
     now = configured_parts(work.config)
     changes = [
         f"{key} was {parts.get(key)!r} and is {now[key]!r} now"

@@ -22,7 +22,7 @@ from curate.shards import Shard
 MANIFEST: Final = "manifest.parquet"
 IDENTITY: Final = "identity.json"
 STATE: Final = "state"
-FAILED_SUFFIX: Final = ".failed.json"
+FAILED: Final = "state/failed"
 
 MANIFEST_SCHEMA: Final = pa.schema(
     [
@@ -118,17 +118,20 @@ class Marker:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Marker:
-        """Read back what `to_json` wrote. Raises OutputError if a field is missing."""
+        """Read back what `to_json` wrote.
+
+        Raises:
+            OutputError: a field is missing or unknown, or this is no marker at all.
+        """
         try:
             fields = dict(value)
             fields["counts"] = Counts(**fields["counts"])
             fields["damage"] = tuple(fields["damage"])
             fields["outputs"] = tuple(Written(**w) for w in fields["outputs"])
             return cls(**fields)
-        except (KeyError, TypeError) as exc:
+        except (KeyError, TypeError, ValueError) as exc:
             raise OutputError(
-                f"marker of shard {value.get('shard')!r} is incomplete ({exc}); delete it and run"
-                " again"
+                f"the marker is incomplete ({exc!r}); delete it and run again"
             ) from exc
 
 
@@ -188,14 +191,13 @@ class RunDir:
             RunDirError: it was made in another way before; names what differs.
         """
         identity = digest(parts)
-        try:
-            found = self.store.read_json(relative)
-        except FileNotFoundError:
+        found = self.read_identity(relative)
+        if found is None:
             self.store.write_json(relative, {"identity": identity, "parts": dict(parts)})
             return identity
-        if found["identity"] == identity:
+        if found[0] == identity:
             return identity
-        old = found["parts"]
+        old = found[1]
         changes = [
             f"{key} was {old.get(key)!r} and is {parts.get(key)!r} now"
             for key in sorted(set(old) | set(parts))
@@ -206,14 +208,34 @@ class RunDir:
             " Choose another output.run_dir, or delete this one"
         )
 
+    def read_identity(self, relative: str = IDENTITY) -> tuple[str, dict[str, Any]] | None:
+        """The identity of a part of the directory and what it is made of; None if unclaimed.
+
+        Raises:
+            OutputError: the file is damaged.
+        """
+        try:
+            found = self.store.read_json(relative)
+            return str(found["identity"]), dict(found["parts"])
+        except FileNotFoundError:
+            return None
+        except (KeyError, TypeError, ValueError) as exc:
+            raise OutputError(
+                f"{self.store.path(relative)} is incomplete ({exc!r}); restore it, or choose"
+                " another output.run_dir"
+            ) from exc
+
     # --- commit markers --------------------------------------------------------------------
 
     def marker(self, shard: str) -> Marker | None:
         """The marker of a committed shard, or None."""
+        relative = f"{STATE}/{shard}.json"
         try:
-            return Marker.from_json(self.store.read_json(f"{STATE}/{shard}.json"))
+            return Marker.from_json(self.store.read_json(relative))
         except FileNotFoundError:
             return None
+        except OutputError as exc:
+            raise OutputError(f"{self.store.path(relative)}: {exc}") from exc
 
     def require_marker(self, shard: str) -> Marker:
         """The marker of a shard that must be committed. Raises RunDirError."""
@@ -228,20 +250,26 @@ class RunDir:
         """Make a shard's outputs count. Raises AccountingError if they do not balance."""
         marker.counts.check(f"shard {marker.shard}")
         self.store.write_json(f"{STATE}/{marker.shard}.json", marker.to_json())
-        self.store.remove(f"{STATE}/{marker.shard}{FAILED_SUFFIX}")
+        self.store.remove(f"{FAILED}/{marker.shard}.json")
 
     def fail(self, shard: Shard, message: str) -> None:
         """Record that a shard could not be read; it is tried again by the next run."""
         value = {"shard": shard.id, "url": shard.url, "error": message}
-        self.store.write_json(f"{STATE}/{shard.id}{FAILED_SUFFIX}", value)
+        self.store.write_json(f"{FAILED}/{shard.id}.json", value)
 
     def committed(self) -> frozenset[str]:
         """Ids of the shards with a marker, from one listing."""
         names = self.store.names(STATE, ".json")
-        return frozenset(n.removesuffix(".json") for n in names if not n.endswith(FAILED_SUFFIX))
+        return frozenset(name.removesuffix(".json") for name in names)
 
     def failures(self) -> dict[str, str]:
         """Shard id -> error, of the shards that could not be read."""
-        names = self.store.names(STATE, FAILED_SUFFIX)
-        values = (self.store.read_json(f"{STATE}/{name}") for name in names)
-        return {value["shard"]: value["error"] for value in values}
+        found = {}
+        for name in self.store.names(FAILED, ".json"):
+            value = self.store.read_json(f"{FAILED}/{name}")
+            if not isinstance(value, dict) or not {"shard", "error"} <= set(value):
+                raise OutputError(
+                    f"{self.store.path(FAILED)}/{name} is incomplete; delete it and run again"
+                )
+            found[value["shard"]] = value["error"]
+        return found

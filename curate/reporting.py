@@ -66,7 +66,7 @@ def _print_failures(out: Console, failures: Mapping[str, str]) -> None:
     for shard, error in sorted(failures.items())[:MAX_LISTED]:
         out.print(f"  {escape(printable(shard))}: {escape(printable(error))}", soft_wrap=True)
     if len(failures) > MAX_LISTED:
-        out.print(f"  and {len(failures) - MAX_LISTED} more, see state/*.failed.json")
+        out.print(f"  and {len(failures) - MAX_LISTED} more, see state/failed/")
 
 
 def printable(text: str) -> str:

@@ -189,8 +189,10 @@ def identity_of(run: RunDir, shards: Sequence[str], rules: Rules) -> str:
     """What a subset is a function of: scores, their order, and rules. Raises RunDirError."""
     # With the checksums, since a shard may have been scored again, from another file.
     outputs = [[[w.path, w.sha256] for w in run.require_marker(s).outputs] for s in shards]
-    scored_as = run.store.read_json(IDENTITY)["identity"]
-    return digest([scored_as, list(shards), outputs, _rules_yaml(rules)])
+    scored_as = run.read_identity()
+    if scored_as is None:
+        raise RunDirError(f"{run.store}: {IDENTITY} is missing; run `curate score` again")
+    return digest([scored_as[0], list(shards), outputs, _rules_yaml(rules)])
 
 
 def _rules_yaml(rules: Rules) -> str:

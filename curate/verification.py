@@ -105,7 +105,7 @@ def subset_names(store: Store) -> list[str]:
 
 
 def _verify_identity(run: RunDir, manifest: Iterable[Shard]) -> Iterator[str]:
-    if not run.store.exists(IDENTITY):
+    if run.read_identity() is None:
         yield f"{IDENTITY} is missing; run `curate score` again"
     for shard in sorted(run.committed() - {shard.id for shard in manifest}):
         yield f"state/{shard}.json is of no shard in the manifest; run `curate score` again"
@@ -127,7 +127,8 @@ def _verify_scored(run: RunDir, shard: Shard, findings: Findings) -> Iterator[st
         return
     if (marker.shard, marker.url) != (shard.id, shard.url):
         yield f"state/{shard.id}.json is of {marker.url}; delete it and run `curate score` again"
-    if marker.identity != run.store.read_json(IDENTITY)["identity"]:
+    claimed = run.read_identity()
+    if claimed is None or marker.identity != claimed[0]:
         yield f"state/{shard.id}.json is of other scores; delete it and run `curate score` again"
     problems = list(_verify_files(run.store, marker.outputs, findings))
     yield from problems

@@ -369,9 +369,7 @@ def test_bad_shards_do_not_stop_a_run(
     assert result.exit_code == 3, result.output
     names = {p.stem for p in (shared_data / "bad").glob("*.tar")}
     scored = {p.stem for p in (tmp_path / "run" / "scores").glob("*.parquet")}
-    failed = {
-        p.name[: -len(".failed.json")] for p in (tmp_path / "run" / "state").glob("*.failed*")
-    }
+    failed = {p.stem for p in (tmp_path / "run" / "state" / "failed").glob("*.json")}
     assert scored | failed == names
     assert not scored & failed
     for shard in failed:
