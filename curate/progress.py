@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import threading
 import time
@@ -9,6 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, TextIO
+
+LOGGER: Final = logging.getLogger(__name__)
 
 POLL_SECONDS: Final = 0.5
 PLAIN_SECONDS: Final = 10.0
@@ -70,9 +73,13 @@ def progress(
     begin = time.monotonic()
 
     def show(end: bool) -> None:
-        text = render(task, poll(), time.monotonic() - begin)
-        out.write(f"\r\x1b[2K{text}" + ("\n" if end else "") if live else f"{text}\n")
-        out.flush()
+        # A line that cannot be drawn must neither stop the work nor hide what did.
+        try:
+            text = render(task, poll(), time.monotonic() - begin)
+            out.write(f"\r\x1b[2K{text}" + ("\n" if end else "") if live else f"{text}\n")
+            out.flush()
+        except Exception:
+            LOGGER.debug("no progress line", exc_info=True)
 
     def loop() -> None:
         while not stop.wait(POLL_SECONDS if live else PLAIN_SECONDS):

@@ -113,19 +113,24 @@ def _tests(
     reference: pa.Table | None,
 ) -> Iterator[Test]:
     if criteria.min is not None:
-        yield Test(f"{column}.min={criteria.min:g}", column, "at_least", Cut(criteria.min))
+        yield Test(f"{column}.min={_text(criteria.min)}", column, "at_least", Cut(criteria.min))
     if criteria.max is not None:
-        yield Test(f"{column}.max={criteria.max:g}", column, "at_most", Cut(criteria.max))
+        yield Test(f"{column}.max={_text(criteria.max)}", column, "at_most", Cut(criteria.max))
     for rule in FRACTIONS:
         fraction = getattr(criteria, rule)
         if fraction is None:
             continue
         if criteria.of == "pool":
-            name, cut = f"{column}.{rule}={fraction:g}", pool_cuts[(column, fraction, rule)]
+            name, cut = f"{column}.{rule}={_text(fraction)}", pool_cuts[(column, fraction, rule)]
         else:
-            name = f"{column}.{rule}={fraction:g} of reference"
+            name = f"{column}.{rule}={_text(fraction)} of reference"
             cut = quantile_cut(_reference_values(column, reference), fraction, rule)
         yield Test(name, column, "at_least", cut)
+
+
+def _text(number: float) -> str:
+    # All digits that a decimal fraction keeps in float64: rules that differ have names that do.
+    return f"{number:.15g}"
 
 
 def _reference_values(column: str, reference: pa.Table | None) -> npt.NDArray[np.float32]:
