@@ -1,0 +1,178 @@
+"""The scripts in jobs/, under a real `ray job submit` against a cluster started here."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from pools import config_tree, write_shards
+
+from curate.manifest import RunDir
+from curate.outputs import Store
+from curate.verification import verify
+
+pytestmark = pytest.mark.ray
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+START_SECONDS = 120
+STOP_SECONDS = 60
+JOB_SECONDS = 300
+
+
+def free_ports(number: int) -> list[int]:
+    """Ports that nobody listens on, all different; another process may still be faster."""
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(number)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+
+
+@dataclass(frozen=True)
+class Head:
+    """A running cluster."""
+
+    dashboard: str
+    environment: dict[str, str]
+
+    def submit(self, script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """`ray job submit`, to its end."""
+        ray = Path(sys.executable).with_name("ray")
+        return subprocess.run(
+            [
+                *(str(ray), "job", "submit", "--address", self.dashboard, "--"),
+                *(sys.executable, str(REPOSITORY / "jobs" / script), *arguments),
+            ],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=JOB_SECONDS,
+            check=False,
+        )
+
+
+@pytest.fixture(scope="module")
+def head() -> Iterator[Head]:
+    """A head node with a dashboard, on ports of its own; it ends with the module."""
+    names = ("port", "dashboard-port", "dashboard-agent-listen-port", "dashboard-agent-grpc-port")
+    names += ("metrics-export-port", "runtime-env-agent-port", "ray-client-server-port")
+    ports = dict(zip(names, free_ports(len(names)), strict=True))
+    # Sockets live in there, and their paths are limited to about a hundred bytes.
+    folder = tempfile.mkdtemp(prefix="ray")
+    token = secrets.token_hex(16)
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")} | {
+        "RAY_worker_niceness": "0",
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": token,
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": str(REPOSITORY),
+    }
+    command = [str(Path(sys.executable).with_name("ray")), "start", "--head", "--block"]
+    command += ["--num-cpus=2", "--num-gpus=0", "--include-dashboard=true", f"--temp-dir={folder}"]
+    command += ["--node-ip-address=127.0.0.1", "--dashboard-host=127.0.0.1"]
+    command += [f"--{name}={port}" for name, port in ports.items()]
+    log = Path(folder) / "start.txt"
+    with log.open("w") as sink:
+        process = subprocess.Popen(
+            command, env=environment, stdout=sink, stderr=sink, start_new_session=True
+        )
+    try:
+        _wait_for(process, ports["dashboard-port"], token, log)
+        yield Head(f"http://127.0.0.1:{ports['dashboard-port']}", environment)
+    finally:
+        process.send_signal(signal.SIGTERM)  # `--block` stops what it started
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _wait_for(process: subprocess.Popen[bytes], port: int, token: str, log: Path) -> None:
+    import urllib.error
+    import urllib.request
+
+    # Ray asks for a token of whoever may submit; before 2.52 it ignores the header.
+    asked = urllib.request.Request(
+        f"http://127.0.0.1:{port}/api/version", headers={"Authorization": f"Bearer {token}"}
+    )
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            with urllib.request.urlopen(asked, timeout=5):
+                return
+        except (OSError, urllib.error.URLError):
+            time.sleep(0.5)
+    pytest.skip(f"a Ray head with a dashboard did not start: {log.read_text()[-2000:]}")
+
+
+def test_jobs_do_what_the_commands_do(head: Head, tiny_model: str, tmp_path: Path) -> None:
+    write_shards(tmp_path / "pool", (9, 6))
+    tree = config_tree(
+        tiny_model,
+        f"{tmp_path}/pool/*.tar",
+        tmp_path / "run",
+        reference={"samples": 8},
+        rules={"all": [{"clip_score": {"keep_highest": 0.6}}]},
+    )
+    config = tmp_path / "run.yaml"
+    config.write_text(yaml.safe_dump(tree))
+
+    done = head.submit("run.py", str(config))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "succeeded" in done.stdout + done.stderr
+    run = RunDir(Store(str(tmp_path / "run")))
+    assert verify(run, deep=True).problems == []
+
+    # Overrides reach the configuration; the other stages find what the first job left.
+    done = head.submit("select_subset.py", str(config), "--set", "rules.all=[]")
+    assert done.returncode == 0, done.stdout + done.stderr
+    done = head.submit("filter.py", str(config))
+    assert done.returncode == 0, done.stdout + done.stderr
+    tables = sorted((tmp_path / "run" / "shards" / "default").glob("*.parquet"))
+    assert sum(pq.read_table(table).num_rows for table in tables) == 15
+
+    # A refusal fails the job, with the exit code of the command and its message in the log.
+    refused = head.submit("score.py", str(config), "--set", "reference.seed=9")
+    text = refused.stdout + refused.stderr
+    assert refused.returncode != 0
+    assert "failed" in text
+    assert "holds scores that were made in another way" in " ".join(text.split())
+    assert "exit code 2" in text
+
+
+def test_every_job_is_a_command() -> None:
+    jobs = {"fit": "fit", "score": "score", "select_subset": "select", "filter": "filter"}
+    for script, command in {**jobs, "run": "run"}.items():
+        shown = subprocess.run(
+            [sys.executable, str(REPOSITORY / "jobs" / f"{script}.py"), "--help"],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        )
+        assert f"{command} [OPTIONS] CONFIG.yaml" in shown.stdout
+
+
+def test_no_job_hides_a_module_of_the_standard_library() -> None:
+    # `python jobs/x.py` puts the folder first on the path: a select.py there ends every import of
+    # subprocess.
+    names = {path.stem for path in (REPOSITORY / "jobs").glob("*.py")}
+    assert names
+    assert not names & sys.stdlib_module_names
