@@ -20,7 +20,7 @@ import pyarrow as pa
 from curate.evaluation import catch_lowest
 from curate.manifest import RunDir
 from curate.outputs import Store
-from curate.subsets import SCORES
+from curate.score_tables import SCORES
 
 CUTS = (0.05, 0.10)
 PAIRINGS = (
