@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from curate import __version__, reporting
 from curate.config import Config, load_config
@@ -29,8 +28,8 @@ app = typer.Typer(
         " could not be read; 4 the accounts or checksums do not match; 130 interrupted."
     ),
 )
-out = Console(highlight=False)
-warn = Console(stderr=True, highlight=False)
+out = reporting.console()
+warn = reporting.console(stderr=True)
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it: 128 + SIGINT."""
@@ -183,15 +182,9 @@ def main() -> None:
     try:
         app()
     except CurateError as exc:
-        warn.print(f"[bold red]error:[/] {_plain(str(exc))}", soft_wrap=True)
+        text = "\n".join(reporting.shown(line) for line in str(exc).splitlines())
+        warn.print(f"[bold red]error:[/] {text}", soft_wrap=True)
         sys.exit(exc.exit_code)
-
-
-def _plain(text: str) -> str:
-    from rich.markup import escape
-
-    # File and member names come from the data: neither markup nor terminal codes of theirs count.
-    return escape("".join(c if c.isprintable() or c == "\n" else "�" for c in text))
 
 
 if __name__ == "__main__":

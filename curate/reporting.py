@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -21,16 +21,21 @@ MAX_LISTED = 20
 """Lines of one kind that are listed before they are only counted."""
 
 
+def console(**options: Any) -> Console:
+    """A console that shows text as it is: no `:cat:` becomes a picture, no number a colour."""
+    return Console(highlight=False, emoji=False, **options)
+
+
 def counts_table(counts: Counts, title: str) -> Table:
     """Counts by reason, in numbers and per cent of what was read."""
-    table = Table(title=title, title_justify="left", show_edge=False)
+    table = Table(title=shown(title), title_justify="left", show_edge=False)
     table.add_column("samples")
     table.add_column("number", justify="right")
     table.add_column("share", justify="right")
 
     def row(name: str, number: int, style: str = "") -> None:
         share = f"{100 * number / counts.read:.2f} %" if counts.read else "-"
-        table.add_row(escape(name), f"{number:,}", share, style=style)
+        table.add_row(shown(name), f"{number:,}", share, style=style)
 
     row("read", counts.read, "bold")
     if counts.kept is not None:
@@ -51,7 +56,7 @@ def print_outcome(out: Console, outcome: Outcome) -> None:
     if outcome.seconds:
         out.print("seconds: " + ", ".join(f"{k} {v:.1f}" for k, v in outcome.seconds.items()))
     _print_failures(out, outcome.unreadable)
-    out.print(f"outputs: {escape(outcome.run_dir)}", soft_wrap=True)
+    out.print(f"outputs: {shown(outcome.run_dir)}", soft_wrap=True)
     if outcome.subset is not None:
         out.print(f"  {outcome.subset.folder}/uids.npy, decisions/   what is kept, and why not")
     if outcome.output_shards is not None and outcome.subset is not None:
@@ -64,7 +69,7 @@ def _print_failures(out: Console, failures: Mapping[str, str]) -> None:
         return
     out.print(f"[red]{len(failures)} shards could not be read:[/]")
     for shard, error in sorted(failures.items())[:MAX_LISTED]:
-        out.print(f"  {escape(printable(shard))}: {escape(printable(error))}", soft_wrap=True)
+        out.print(f"  {shown(shard)}: {shown(error)}", soft_wrap=True)
     if len(failures) > MAX_LISTED:
         out.print(f"  and {len(failures) - MAX_LISTED} more, see state/failed/")
 
@@ -72,6 +77,11 @@ def _print_failures(out: Console, failures: Mapping[str, str]) -> None:
 def printable(text: str) -> str:
     """Names and errors may carry bytes of the data: show none that steers a terminal."""
     return "".join(c if c.isprintable() else "�" for c in text)
+
+
+def shown(text: str) -> str:
+    """`printable` text as rich takes it: what looks like markup is text."""
+    return escape(printable(text))
 
 
 def print_status(out: Console, run: RunDir) -> None:
@@ -86,17 +96,18 @@ def print_status(out: Console, run: RunDir) -> None:
         total += marker.counts
         damaged += [f"{shard}: {d['kind']} at byte {d['offset']}" for d in marker.damage]
         notes += [f"{shard}: {name}: {value}" for name, value in marker.notes.items()]
-    out.print(f"{escape(str(run.store))}: {len(done)} of {len(manifest)} shards scored")
+    out.print(f"{shown(str(run.store))}: {len(done)} of {len(manifest)} shards scored")
     out.print(counts_table(total, "scored so far"))
     for title, lines in (("damaged shards", damaged), ("notes", notes)):
         if lines:
             out.print(f"{title}:")
             for line in lines[:MAX_LISTED]:
-                out.print(f"  {escape(printable(line))}", soft_wrap=True)
+                out.print(f"  {shown(line)}", soft_wrap=True)
             if len(lines) > MAX_LISTED:
                 out.print(f"  and {len(lines) - MAX_LISTED} more, see state/")
     for reason in total.rejected:
-        out.print(f"  {reason}: {REJECTIONS[reason]}", style="dim")
+        meaning = REJECTIONS.get(reason, "not known to this version of curate")
+        out.print(f"  {shown(reason)}: {meaning}", style="dim")
     _print_failures(out, failures)
     _print_subsets(out, run)
 
@@ -107,7 +118,7 @@ def _print_subsets(out: Console, run: RunDir) -> None:
     for name in subset_names(run.store):
         subset = subsets.load(run.store, name)
         if subset is None:
-            out.print(f"subset {escape(name)}: being selected")
+            out.print(f"subset {shown(name)}: being selected")
             continue
         markers = run.store.names(f"state/shards/{name}", ".json")
         written = len([m for m in markers if m != "identity.json"])
@@ -117,7 +128,7 @@ def _print_subsets(out: Console, run: RunDir) -> None:
 def print_findings(out: Console, findings: Findings) -> None:
     """Print what a verification found."""
     for problem in findings.problems[:MAX_LISTED]:
-        out.print(f"[red]problem:[/] {escape(printable(problem))}", soft_wrap=True)
+        out.print(f"[red]problem:[/] {shown(problem)}", soft_wrap=True)
     if len(findings.problems) > MAX_LISTED:
         out.print(f"and {len(findings.problems) - MAX_LISTED} more")
     out.print(

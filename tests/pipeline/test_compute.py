@@ -1,0 +1,119 @@
+"""The budget: every plan fits the cluster, and what does not fit is refused in words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from curate.config import ComputeConfig
+from curate.errors import ResourceError
+from curate.pipeline.compute import (
+    CPU_BATCH,
+    CPU_THREADS_PER_EMBEDDER,
+    GPU_BATCH,
+    plan_compute,
+    plan_workers,
+)
+
+AUTO = ComputeConfig()
+cpus = st.one_of(st.integers(1, 512).map(float), st.floats(0.1, 64))
+gpus = st.one_of(st.just(0.0), st.integers(1, 64).map(float), st.floats(0, 8))
+devices = st.sampled_from(["auto", "cpu", "cuda"])
+
+
+@given(devices, cpus, gpus, st.integers(0, 10_000))
+def test_auto_always_fits_and_uses_what_there_is(
+    device: str, cpus: float, gpus: float, shards: int
+) -> None:
+    if device == "cuda" and gpus < 1:
+        with pytest.raises(ResourceError, match=r"model\.device=cuda"):
+            plan_compute(AUTO, device, cpus, gpus, shards)
+        return
+    plan = plan_compute(AUTO, device, cpus, gpus, shards)
+    assert plan.cpus <= cpus
+    assert plan.embedders >= 1
+    assert plan.workers >= 1
+    assert plan.workers <= max(1, shards)
+    assert plan.embedder_cpus > 0
+    assert plan.worker_cpus > 0
+    on_gpu = device != "cpu" and gpus >= 1
+    assert plan.embedder_gpus == float(on_gpu)
+    assert plan.embedders * plan.embedder_gpus <= gpus
+    assert plan.batch_size == (GPU_BATCH if on_gpu else CPU_BATCH)
+    assert 1 <= plan.threads <= CPU_THREADS_PER_EMBEDDER
+    if not on_gpu:
+        assert plan.embedders * plan.threads <= max(1, int(cpus))
+    if shards >= 1000 and cpus == int(cpus) and cpus >= 2:
+        assert plan.cpus == cpus  # nothing idles
+
+
+@given(
+    st.just("auto") | st.integers(1, 40),
+    st.just("auto") | st.integers(1, 40),
+    devices,
+    cpus,
+    gpus,
+    st.integers(0, 100),
+)
+def test_explicit_numbers_are_kept_or_refused(
+    embedders: Any, workers: Any, device: str, cpus: float, gpus: float, shards: int
+) -> None:
+    config = ComputeConfig(embedders=embedders, workers=workers, batch_size=7)
+    try:
+        plan = plan_compute(config, device, cpus, gpus, shards)
+    except ResourceError as exc:
+        refusal = str(exc)
+    else:
+        refusal = ""
+    if refusal:
+        assert "the cluster has" in refusal
+        assert "compute." in refusal or "model.device" in refusal
+        return
+    assert plan.cpus <= cpus
+    assert plan.embedders * plan.embedder_gpus <= gpus
+    assert plan.batch_size == 7
+    assert embedders in ("auto", plan.embedders)
+    assert workers in ("auto", plan.workers)
+
+
+@pytest.mark.parametrize(
+    ("cpus", "gpus", "embedders", "workers"),
+    [(1, 0, 1, 1), (2, 0, 1, 1), (8, 0, 2, 6), (64, 8, 8, 56), (4, 8, 3, 1), (1, 1, 1, 1)],
+)
+def test_familiar_machines(cpus: float, gpus: float, embedders: int, workers: int) -> None:
+    plan = plan_compute(AUTO, "auto", cpus, gpus, 1000)
+    assert (plan.embedders, plan.workers) == (embedders, workers)
+
+
+@pytest.mark.parametrize("cpus", [0, 0.0])
+def test_a_cluster_without_cpus_is_refused(cpus: float) -> None:
+    with pytest.raises(ResourceError, match="num-cpus"):
+        plan_compute(AUTO, "auto", cpus, 8, 10)
+    with pytest.raises(ResourceError, match="num-cpus"):
+        plan_workers(AUTO, cpus, 10)
+
+
+def test_what_is_missing_is_said() -> None:
+    with pytest.raises(ResourceError, match=r"embedders=3 needs 3 GPUs, the cluster has 2"):
+        plan_compute(ComputeConfig(embedders=3), "auto", 64, 2, 10)
+    with pytest.raises(ResourceError, match=r"workers=9 need 10 CPUs, the cluster has 4"):
+        plan_compute(ComputeConfig(embedders=1, workers=9), "cpu", 4, 0, 10)
+
+
+@given(st.just("auto") | st.integers(1, 600), cpus, st.integers(0, 1000))
+def test_stages_without_a_model_fit_too(workers: Any, cpus: float, tasks: int) -> None:
+    config = ComputeConfig(workers=workers)
+    if workers != "auto" and workers * min(1.0, cpus) > cpus:
+        with pytest.raises(ResourceError, match=r"compute\.workers"):
+            plan_workers(config, cpus, tasks)
+        return
+    found, unit = plan_workers(config, cpus, tasks)
+    assert found >= 1
+    assert found * unit <= cpus
+    if workers == "auto":
+        assert found <= max(1, tasks)
+    else:
+        assert found == workers

@@ -1,0 +1,149 @@
+"""What the commands print: counts, places and reasons, and nothing that the data smuggles in."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from local_run import LocalRun, fabricate, filter_locally, pool_with_twins
+from rich.console import Console
+
+from curate import reporting, subsets
+from curate.config import Rules
+from curate.errors import RunDirError
+from curate.manifest import Counts, RunDir
+from curate.outputs import Store
+from curate.reporting import MAX_LISTED, printable
+from curate.shards import Shard
+from curate.verification import Findings, verify
+from curate.workspace import Outcome
+
+
+def console(width: int = 100) -> tuple[Console, io.StringIO]:
+    out = io.StringIO()
+    return reporting.console(file=out, width=width, force_terminal=False), out
+
+
+def shown(draw: object, *arguments: object) -> str:
+    screen, out = console()
+    draw(screen, *arguments)  # type: ignore[operator]
+    return out.getvalue()
+
+
+def test_counts_are_shown_with_their_share() -> None:
+    screen, out = console()
+    counts = Counts(read=1000, kept=900, dropped={"clip_score.min=0.2": 60}, rejected={"x": 40})
+    screen.print(reporting.counts_table(counts, "all"))
+    lines = [line.split() for line in out.getvalue().splitlines()]
+    assert ["kept", "│", "900", "│", "90.00", "%"] in lines
+    assert ["dropped:", "clip_score.min=0.2", "│", "60", "│", "6.00", "%"] in lines
+    assert ["rejected:", "x", "│", "40", "│", "4.00", "%"] in lines
+    screen.print(reporting.counts_table(Counts(), "none"))
+
+
+def test_status_tells_how_far_a_run_is(scored_run: LocalRun) -> None:
+    made = scored_run
+    late = [Shard("00007", "/pool/00007.tar", None), Shard("00008", "/pool/00008.tar", None)]
+    made.run.write_manifest([*made.shards, *late])
+    made.run.fail(late[0], "a zip, not a tar")
+    text = shown(reporting.print_status, made.run)
+    assert f"{made.folder}: 3 of 5 shards scored" in text
+    assert "empty_caption" in text
+    assert "the caption holds no visible character" in text
+    assert "00007: a zip, not a tar" in text
+    made.run.write_manifest(made.shards)
+    made.store.remove("state/failed")
+    filter_locally(made.store, made.select(Rules(all=())), 4)
+    text = shown(reporting.print_status, made.run)
+    assert "subset default, 4 filtered shards" in text
+    assert "duplicate_uid" in text
+
+
+def test_status_without_a_run_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(RunDirError, match="holds no run"):
+        shown(reporting.print_status, RunDir(Store(str(tmp_path))))
+
+
+def test_a_subset_on_its_way_is_called_so(tmp_path: Path) -> None:
+    run = fabricate(Store(str(tmp_path)), pool_with_twins())
+    subsets.select(run, "a", Rules(all=()), None)
+    (tmp_path / "subsets/a/summary.json").unlink()
+    assert "subset a: being selected" in shown(reporting.print_status, run)
+
+
+def test_long_lists_are_cut_and_counted(tmp_path: Path) -> None:
+    failures = {f"{i:05d}": "gone" for i in range(MAX_LISTED + 5)}
+    text = shown(reporting.print_outcome, Outcome("run", unreadable=failures))
+    assert text.count(": gone") == MAX_LISTED
+    assert "and 5 more" in text
+    text = shown(reporting.print_findings, Findings(problems=["broken"] * (MAX_LISTED + 3)))
+    assert text.count("broken") == MAX_LISTED
+    assert "and 3 more" in text
+    assert f"{MAX_LISTED + 3} problems" in text
+
+
+def test_findings_of_a_good_run_say_so(pristine_run: LocalRun) -> None:
+    text = shown(reporting.print_findings, verify(pristine_run.run))
+    assert "3 shards, 16 samples" in text
+    assert "no problems" in text
+
+
+HOSTILE = [
+    "[red]x[/]",
+    "[/]",
+    "[/red]",
+    "[link=http://x]y[/link]",
+    ":cat:",
+    "a\\",
+    "x\x1b[31mred",
+    "\x07\r\b\u202e\u2066",
+    "\udc80",
+    "[bold",
+    "日本語",
+]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_names_from_the_data_are_shown_as_they_are(tmp_path: Path, text: str) -> None:
+    safe = printable(text)
+    outcome = Outcome(text, unreadable={text: text})
+    found = Findings(problems=[text])
+    pages = [shown(reporting.print_outcome, outcome), shown(reporting.print_findings, found)]
+    screen, out = console()
+    screen.print(reporting.counts_table(Counts(read=1, rejected={text: 1}), text))
+    for page in (*pages, out.getvalue()):
+        assert safe in page
+        assert "\x1b" not in page
+        assert "\x07" not in page
+        assert "\r" not in page
+        page.encode()
+
+
+@given(st.text())
+def test_printable_text_steers_no_terminal(text: str) -> None:
+    safe = printable(text)
+    assert len(safe) == len(text)
+    assert safe.isprintable()
+    assert printable(safe) == safe
+    safe.encode()
+
+
+def test_a_markers_notes_and_damage_are_shown(scored_run: LocalRun) -> None:
+    marker = scored_run.run.require_marker("00000")
+    damage = ({"kind": "truncated", "offset": 77, "detail": "x"},)
+    fields = {name: getattr(marker, name) for name in marker.__dataclass_fields__}
+    scored_run.run.commit(marker.__class__(**(fields | {"damage": damage, "notes": {"a": "[/]"}})))
+    text = shown(reporting.print_status, scored_run.run)
+    assert "00000: truncated at byte 77" in text
+    assert "00000: a: [/]" in text
+
+
+def test_reasons_that_this_version_does_not_know_are_shown_all_the_same(
+    scored_run: LocalRun,
+) -> None:
+    path = scored_run.folder / "state/00000.json"
+    path.write_text(path.read_text().replace("undecodable_image", "from_the_future"))
+    assert "from_the_future" in shown(reporting.print_status, scored_run.run)
