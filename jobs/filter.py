@@ -1,4 +1,7 @@
-"""Write filtered shards on a cluster: `ray job submit --working-dir . -- python jobs/filter.py CONFIG.yaml`."""
+"""Write filtered shards on a cluster.
+
+`ray job submit --working-dir . -- python jobs/filter.py CONFIG.yaml`
+"""
 
 from curate.jobs import submit_main
 

@@ -1,4 +1,7 @@
-"""Fit the Reference on a cluster: `ray job submit --working-dir . -- python jobs/fit.py CONFIG.yaml`."""
+"""Fit the Reference on a cluster.
+
+`ray job submit --working-dir . -- python jobs/fit.py CONFIG.yaml`
+"""
 
 from curate.jobs import submit_main
 

@@ -1,4 +1,7 @@
-"""Fit, score, select and filter on a cluster: `ray job submit --working-dir . -- python jobs/run.py CONFIG.yaml`."""
+"""Fit, score, select and filter on a cluster.
+
+`ray job submit --working-dir . -- python jobs/run.py CONFIG.yaml`
+"""
 
 from curate.jobs import submit_main
 

@@ -1,4 +1,7 @@
-"""Score every pair on a cluster: `ray job submit --working-dir . -- python jobs/score.py CONFIG.yaml`."""
+"""Score every pair on a cluster.
+
+`ray job submit --working-dir . -- python jobs/score.py CONFIG.yaml`
+"""
 
 from curate.jobs import submit_main
 

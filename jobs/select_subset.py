@@ -1,4 +1,7 @@
-"""Select a subset on a cluster: `ray job submit --working-dir . -- python jobs/select_subset.py CONFIG.yaml`."""
+"""Select a subset on a cluster.
+
+`ray job submit --working-dir . -- python jobs/select_subset.py CONFIG.yaml`
+"""
 
 from curate.jobs import submit_main
 

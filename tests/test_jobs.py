@@ -167,7 +167,7 @@ def test_every_job_is_a_command() -> None:
             check=True,
             env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
         )
-        assert f"{command} [OPTIONS] CONFIG.yaml" in shown.stdout
+        assert f"{script}.py {command} [OPTIONS]" in shown.stdout
 
 
 def test_no_job_hides_a_module_of_the_standard_library() -> None:
