@@ -131,7 +131,7 @@ trees = st.recursive(
 )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(pools, trees)
 def test_a_subset_is_what_its_rules_say(pool: dict[str, list[Row]], tree: dict[str, Any]) -> None:
     run = fabricate(Store(f"memory://{uuid.uuid4().hex}"), pool)
