@@ -15,12 +15,14 @@ from curate.config import Config, parse_config, to_yaml
 from curate.errors import ConfigError, RunDirError
 from curate.manifest import RunDir
 from curate.outputs import Store
-from curate.synthetic.pool import GOOD, PoolSpec, write_pool
+from curate.synthetic.pool import GOOD, PLACEHOLDER, SCRUBBED, PoolSpec, write_pool
 
 DROPPED_SHARE: Final = 0.07
 """Share of images, and of captions, that the demo drops: the pool holds 6 % noise of each kind."""
 
 SHARDS: Final = 4
+
+CAUGHT: Final = {PLACEHOLDER: "placeholders caught", SCRUBBED: "scrubbed captions caught"}
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ def report(prepared: Prepared, out: Console) -> None:
     for name in ("ground truth", "pairs", "dropped", "share"):
         table.add_column(name, justify="left" if name == "ground truth" else "right")
     for label, (total, dropped) in tally.items():
-        name = "good pairs lost" if label == GOOD else f"{label}s caught"
+        name = "good pairs lost" if label == GOOD else CAUGHT[label]
         table.add_row(name, str(total), str(dropped), f"{100 * dropped / max(total, 1):.1f} %")
     out.print(table)
     out.print(

@@ -12,8 +12,16 @@ from typing import Final
 from curate.config import ComputeConfig
 from curate.errors import ResourceError
 
-CPU_THREADS_PER_EMBEDDER: Final = 4
-"""Beyond four threads a forward pass on a CPU scales badly; more embedders use the cores better."""
+SINGLE_THREAD_CPUS: Final = 16
+"""CPUs up to which every CPU gets an embedder of one thread. Two embedders of one thread embedded
+1.5 times as many pairs as one of two threads (EfficientNet-Lite0: 24 against 37 core-ms a pair)."""
+
+THREADS_PER_EMBEDDER: Final = 4
+"""On larger machines: a copy of the model for every CPU would take too much memory."""
+
+CPU_SHARE: Final = 0.5
+"""Logical CPUs of an actor where the model runs on CPUs too: a worker waits while its batches are
+embedded, an embedder while it has none, so that twice as many as there are CPUs keep them busy."""
 
 CPU_BATCH: Final = 32
 GPU_BATCH: Final = 256
@@ -68,19 +76,20 @@ def plan_compute(
             "model.device=cuda, but the cluster has no GPU; use device: auto or cpu, or add GPUs"
         )
     on_gpu = gpus >= 1 and device != "cpu"
-    unit = 1.0 if cpus >= 2 else cpus / 2
+    unit = min(1.0 if on_gpu else CPU_SHARE, cpus / 2)
     if unit <= 0:
         raise ResourceError(NO_CPU)
-    embedders = _embedders(config, on_gpu, int(cpus), int(gpus))
+    embedders = _embedders(config, on_gpu, int(cpus), int(gpus), unit)
     if config.workers == "auto":
-        workers = max(1, min(shards, int(cpus / unit) - embedders))
+        spare = int(cpus / unit) - embedders if on_gpu else int(cpus) // 2
+        workers = max(1, min(shards, spare))
     else:
         workers = config.workers
     plan = ComputePlan(
         embedders=embedders,
         embedder_gpus=1.0 if on_gpu else 0.0,
         embedder_cpus=unit,
-        threads=1 if on_gpu else max(1, min(CPU_THREADS_PER_EMBEDDER, int(cpus) // embedders)),
+        threads=1 if on_gpu else max(1, min(THREADS_PER_EMBEDDER, int(cpus) // embedders)),
         workers=workers,
         worker_cpus=unit,
         batch_size=(GPU_BATCH if on_gpu else CPU_BATCH)
@@ -110,13 +119,16 @@ def plan_workers(config: ComputeConfig, cpus: float, tasks: int) -> tuple[int, f
     return config.workers, unit
 
 
-def _embedders(config: ComputeConfig, on_gpu: bool, cpus: int, gpus: int) -> int:
+def _embedders(config: ComputeConfig, on_gpu: bool, cpus: int, gpus: int, unit: float) -> int:
     if config.embedders != "auto":
         return config.embedders
     if on_gpu:
-        # One CPU at least must be left to a worker, or no embedder is ever fed.
-        return max(1, min(gpus, cpus - 1))
-    return max(1, cpus // CPU_THREADS_PER_EMBEDDER)
+        wanted = gpus
+    else:
+        wanted = cpus if cpus <= SINGLE_THREAD_CPUS else cpus // THREADS_PER_EMBEDDER
+    # One worker at least must find room, or no embedder is ever fed.
+    workers = 1 if config.workers == "auto" else config.workers
+    return max(1, min(wanted, int(cpus / unit) - workers))
 
 
 def _check(plan: ComputePlan, cpus: float, gpus: float) -> None:
