@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -73,7 +74,12 @@ def _query_duplicates(store: Store, shards: Sequence[str]) -> list[tuple[str, st
     filesystem = LocalFileSystem() if store.is_local else PyFileSystem(FSSpecHandler(store.fs))
     files = [store.path(f"{SCORES}/{shard}.parquet") for shard in shards]
     scores = dataset(files, schema=SCORES_SCHEMA, format="parquet", filesystem=filesystem)
-    with duckdb.connect(config={"memory_limit": DUCKDB_MEMORY}) as connection:
+    with (
+        tempfile.TemporaryDirectory(prefix="curate-") as spill,
+        duckdb.connect(
+            config={"memory_limit": DUCKDB_MEMORY, "temp_directory": spill}
+        ) as connection,
+    ):
         connection.register("scores", scores)
         return connection.execute(_DUPLICATES_QUERY, [OK]).fetchall()
 

@@ -1,8 +1,7 @@
 """Check a run directory against itself: files against markers, decisions against scores, counts.
 
-Verification recomputes; it trusts no summary. With `deep` it also reads the input shards and
-compares the members of every filtered sample byte for byte. What cannot be read is a problem like
-any other: it is listed, and the rest is checked all the same.
+Verification recomputes; it trusts no summary. With `deep` it also reads the input shards. What
+cannot be read is a problem like any other: it is listed, and the rest is checked all the same.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ from curate.subsets import Subset
 SAMPLE_SCORES: Final = "reference/sample_scores.parquet"
 REFERENCE: Final = ("reference/reference.json", "reference/reference.npz")
 
-HASH_BYTES = 8 * 1024 * 1024
+HASH_BYTES = 8 << 20
 
 
 @dataclass
@@ -58,7 +57,7 @@ def verify(
 
     Args:
         run: the run directory.
-        deep: also compare filtered shards with the input shards, which must be reachable.
+        deep: also hash the input shards and compare filtered shards with them, byte for byte.
         observe: called after each shard with the number of shards checked.
 
     Raises:
@@ -74,6 +73,8 @@ def verify(
         if shard.id in failures:
             continue
         found += _listed(f"shard {shard.id}", _verify_scored(run, shard, findings))
+        if deep:
+            found += _listed(f"shard {shard.id}", _verify_input(run, shard))
         findings.shards += 1
         observe(findings.shards)
     for name in subset_names(run.store):
@@ -149,6 +150,14 @@ def _verify_scored(run: RunDir, shard: Shard, findings: Findings) -> Iterator[st
             yield f"shard {shard.id}: {name} is missing on scored rows, or set on rejected ones"
 
 
+def _verify_input(run: RunDir, shard: Shard) -> Iterator[str]:
+    with open_shard(shard) as source:
+        _, sha256 = _digest(source)
+    if sha256 != run.require_marker(shard.id).sha256:
+        advice = f"restore it, or delete state/{shard.id}.json and run again"
+        yield f"{shard.url} is not what was scored; {advice}"
+
+
 def _verify_files(store: Store, files: Iterable[Written], findings: Findings) -> Iterator[str]:
     for written in files:
         findings.files += 1
@@ -165,11 +174,15 @@ def _verify_files(store: Store, files: Iterable[Written], findings: Findings) ->
 
 
 def _hash(store: Store, relative: str) -> tuple[int, str]:
-    digest, size = hashlib.sha256(), 0
     with store.fs.open(store.path(relative), "rb") as file:
-        while data := file.read(HASH_BYTES):
-            digest.update(data)
-            size += len(data)
+        return _digest(file)
+
+
+def _digest(file: BinaryIO) -> tuple[int, str]:
+    digest, size = hashlib.sha256(), 0
+    while data := file.read(HASH_BYTES):
+        digest.update(data)
+        size += len(data)
     return size, digest.hexdigest()
 
 

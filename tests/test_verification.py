@@ -393,7 +393,9 @@ def test_an_input_that_changed_or_vanished_is_named(scored_run: LocalRun) -> Non
     offset = scored_run.store.read_table("scores/00000.parquet")["tar_offset"].to_pylist()[row]
     data[offset + 600] ^= 1
     path.write_bytes(data)
-    assert f"differ from {path}" in problems(scored_run, deep=True)
+    found = problems(scored_run, deep=True)
+    assert f"differ from {path}" in found
+    assert f"{path} is not what was scored" in found
     path.write_bytes(data[:1000])
     assert str(path) in problems(scored_run, deep=True) or "short read" in problems(
         scored_run, deep=True

@@ -10,6 +10,7 @@ from importlib import metadata
 from typing import Any, Final
 
 from curate import __version__, reference, rules
+from curate.errors import RunDirError
 from curate.manifest import IDENTITY
 from curate.numerics.selection import Node
 from curate.outputs import Store
@@ -102,7 +103,13 @@ def _adopt_reference(work: Workspace, path: str) -> Reference:
     # Copied, so that the run directory tells by itself what its scores mean.
     origin = Store(path)
     fitted = reference.load(origin, "")
-    if not work.store.exists(f"{REFERENCE_FOLDER}/{reference.DESCRIPTION}"):
+    if work.store.exists(f"{REFERENCE_FOLDER}/{reference.DESCRIPTION}"):
+        if reference.load(work.store, REFERENCE_FOLDER).identity != fitted.identity:
+            raise RunDirError(
+                f"{work.store}/{REFERENCE_FOLDER} holds another Reference than"
+                f" reference.path={path!r}; choose another output.run_dir, or delete this one"
+            )
+    else:
         if origin.exists(reference.SAMPLE_SCORES):
             table = reference.load_sample_table(origin, "")
             work.store.write_table(f"{REFERENCE_FOLDER}/{reference.SAMPLE_SCORES}", table)

@@ -1,0 +1,31 @@
+"""Adopting a Reference that another run fitted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from local_run import LocalRun
+
+from curate import reference
+from curate.config import parse_config
+from curate.errors import RunDirError
+from curate.outputs import Store
+from curate.pipeline.score_pool import _adopt_reference
+from curate.workspace import REFERENCE_FOLDER, open_workspace
+
+
+def test_another_reference_is_refused(pristine_run: LocalRun, tmp_path: Path) -> None:
+    place = pristine_run.folder / REFERENCE_FOLDER
+    tree = {"input": {"shards": "x.tar"}, "output": {"run_dir": str(tmp_path / "run")}}
+    work = open_workspace(parse_config(tree))
+    adopted = _adopt_reference(work, str(place))
+    copy = reference.load(work.store, REFERENCE_FOLDER)
+    assert copy.identity == adopted.identity
+    assert _adopt_reference(work, str(place)).identity == adopted.identity
+
+    other = reference.load(Store(str(place)), "")
+    other.image.mean[0] += 1e-3
+    reference.save(Store(str(tmp_path)), "other", other, None)
+    with pytest.raises(RunDirError, match="another Reference"):
+        _adopt_reference(work, str(tmp_path / "other"))
