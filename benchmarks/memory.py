@@ -45,7 +45,7 @@ class Process:
     """One process's share of the memory, bytes.
 
     Attributes:
-        role: driver, embedder, worker, raylet, ... told from the command line.
+        role: driver, workers, embedders or ray (everything else).
         rss: resident set, shared pages in full.
         pss: resident set, each shared page divided by the number of processes that map it; sums
             over processes count every page once.
@@ -127,13 +127,12 @@ def family(root: int, parent_of: dict[int, int]) -> list[int]:
 
 
 def role_of(command: str) -> str:
-    """What a process of ours is for."""
-    names = (
-        ("ray::Embedder", "embedders"),
-        ("Worker", "workers"),
-        ("curate", "driver"),
-    )
-    return next((role for part, role in names if part in command), "ray")
+    """What a process of ours is for: actors carry their class in their title."""
+    if "curate.cli" in command:
+        return "driver"
+    if command.startswith("ray::"):
+        return "embedders" if "Embedder" in command else "workers" if "Worker" in command else "ray"
+    return "ray"
 
 
 def look_at(pid: int) -> Process | None:
