@@ -1,4 +1,4 @@
-"""The pipeline's parts: the compute plan, the Reference's way to an embedder, errors of workers."""
+"""The pipeline's parts: the Reference's way to an embedder, errors of workers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from pools import SIZES, config_of, write_shards
 from ray_workers import Doubler, Owner, Unstartable
 
 from curate import reference
-from curate.config import ComputeConfig
 from curate.encoder import Encoder
 from curate.errors import (
     ConfigError,
@@ -30,7 +29,6 @@ from curate.errors import (
 from curate.manifest import RunDir
 from curate.outputs import Store
 from curate.pipeline.cluster import Cluster, cluster
-from curate.pipeline.compute import plan_compute, plan_workers
 from curate.pipeline.mapping import MAX_ROWS_PER_BLOCK, block_count, map_rows, tallied, unwrapped
 from curate.progress import Task
 from curate.reference import Reference
@@ -38,74 +36,7 @@ from curate.samples import SamplePolicy
 from curate.sampling import choose_threshold, hash_samples, sample_hash, sampling_order
 from curate.shards import list_shards
 
-# --- how much is started ----------------------------------------------------------------------
-
-
-def test_two_cpus_take_one_embedder_and_one_worker() -> None:
-    plan = plan_compute(ComputeConfig(), "auto", cpus=2, gpus=0, shards=100)
-    assert (plan.embedders, plan.workers, plan.cpus) == (1, 1, 2)
-
-
-def test_one_cpu_is_shared() -> None:
-    plan = plan_compute(ComputeConfig(), "auto", cpus=1, gpus=0, shards=100)
-    assert (plan.embedders, plan.workers, plan.cpus) == (1, 1, 1)
-
-
-def test_a_gpu_node_feeds_its_gpus() -> None:
-    plan = plan_compute(ComputeConfig(), "auto", cpus=96, gpus=8, shards=1000)
-    assert (plan.embedders, plan.embedder_gpus, plan.workers) == (8, 1.0, 88)
-    assert plan.threads == 1
-
-
-def test_a_gpu_is_left_alone_when_told() -> None:
-    plan = plan_compute(ComputeConfig(), "cpu", cpus=16, gpus=8, shards=1000)
-    assert (plan.embedders, plan.embedder_gpus) == (4, 0.0)
-
-
-@given(
-    cpus=st.integers(1, 512),
-    gpus=st.integers(0, 64),
-    shards=st.integers(0, 10_000),
-    device=st.sampled_from(["auto", "cpu"]),
-)
-def test_automatic_plans_fit(cpus: int, gpus: int, shards: int, device: str) -> None:
-    plan = plan_compute(ComputeConfig(), device, cpus, gpus, shards)
-    assert plan.embedders >= 1
-    assert plan.workers >= 1
-    assert plan.cpus <= cpus
-    assert plan.embedders * plan.embedder_gpus <= gpus
-    assert plan.workers <= max(1, shards)
-    if not plan.embedder_gpus:
-        assert plan.threads * plan.embedders <= max(cpus, plan.embedders)
-
-
-@pytest.mark.parametrize(
-    ("config", "device", "cpus", "gpus", "named"),
-    [
-        ({}, "cuda", 8, 0, "model.device=cuda"),
-        ({}, "auto", 0, 0, "--num-cpus"),
-        ({"embedders": 3}, "auto", 8, 2, "compute.embedders=3"),
-        ({"embedders": 2}, "auto", 2, 0, "compute.workers=1"),
-        ({"workers": 2}, "auto", 2, 0, "compute.workers=2"),
-    ],
-)
-def test_what_does_not_fit_is_refused_before_the_start(
-    config: dict[str, Any], device: str, cpus: float, gpus: float, named: str
-) -> None:
-    with pytest.raises(ResourceError, match=named):
-        plan_compute(ComputeConfig(**config), device, cpus, gpus, shards=10)
-
-
-def test_workers_without_a_model_take_every_cpu() -> None:
-    assert plan_workers(ComputeConfig(), cpus=8, tasks=100) == (8, 1.0)
-    assert plan_workers(ComputeConfig(), cpus=8, tasks=3) == (3, 1.0)
-    assert plan_workers(ComputeConfig(), cpus=0.5, tasks=3) == (1, 0.5)
-    # Embedders do not count: they are gone when shards are filtered.
-    assert plan_workers(ComputeConfig(embedders=8, workers=2), cpus=2, tasks=9) == (2, 1.0)
-    with pytest.raises(ResourceError, match=r"compute\.workers=9"):
-        plan_workers(ComputeConfig(workers=9), cpus=8, tasks=100)
-    with pytest.raises(ResourceError, match="--num-cpus"):
-        plan_workers(ComputeConfig(), cpus=0, tasks=1)
+# --- blocks ------------------------------------------------------------------------------------
 
 
 @given(rows=st.integers(1, 2_000_000), workers=st.integers(1, 4096))

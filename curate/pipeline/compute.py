@@ -6,6 +6,7 @@ the budget is counted first, and what is missing is said.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -22,6 +23,9 @@ THREADS_PER_EMBEDDER: Final = 4
 CPU_SHARE: Final = 0.5
 """Logical CPUs of an actor where the model runs on CPUs too: a worker waits while its batches are
 embedded, an embedder while it has none, so that twice as many as there are CPUs keep them busy."""
+
+CPU_STEP: Final = 1e-4
+"""Ray counts resources in ten-thousandths."""
 
 CPU_BATCH: Final = 32
 GPU_BATCH: Final = 256
@@ -103,20 +107,17 @@ def plan_compute(
 def plan_workers(config: ComputeConfig, cpus: float, tasks: int) -> tuple[int, float]:
     """Workers for a stage without a model, and logical CPUs of each.
 
+    What `plan_compute` accepted is never refused here: a run must not end after its longest stage
+    because its shortest one counts CPUs in another way.
+
     Raises:
-        ResourceError: more workers are asked for than there are CPUs.
+        ResourceError: there is no CPU.
     """
-    unit = min(1.0, cpus)
-    if unit <= 0:
+    if cpus <= 0:
         raise ResourceError(NO_CPU)
-    if config.workers == "auto":
-        return max(1, min(tasks, int(cpus))), unit
-    if config.workers * unit > cpus:
-        raise ResourceError(
-            f"compute.workers={config.workers} need {config.workers * unit:g} CPUs, the cluster has"
-            f" {cpus:g}; lower it, or use `auto`"
-        )
-    return config.workers, unit
+    workers = max(1, min(tasks, int(cpus))) if config.workers == "auto" else config.workers
+    share = math.floor(cpus / workers / CPU_STEP) * CPU_STEP
+    return workers, min(1.0, max(CPU_STEP, share))
 
 
 def _embedders(config: ComputeConfig, on_gpu: bool, cpus: int, gpus: int, unit: float) -> int:

@@ -115,12 +115,9 @@ def test_what_is_missing_is_said() -> None:
 @given(st.just("auto") | st.integers(1, 600), cpus, st.integers(0, 1000))
 def test_stages_without_a_model_fit_too(workers: Any, cpus: float, tasks: int) -> None:
     config = ComputeConfig(workers=workers)
-    if workers != "auto" and workers * min(1.0, cpus) > cpus:
-        with pytest.raises(ResourceError, match=r"compute\.workers"):
-            plan_workers(config, cpus, tasks)
-        return
     found, unit = plan_workers(config, cpus, tasks)
     assert found >= 1
+    assert unit > 0
     assert found * unit <= cpus
     if workers == "auto":
         assert found <= max(1, tasks)
