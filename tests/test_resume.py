@@ -1,9 +1,8 @@
-"""Runs that are killed, at chosen places and at random, end in the bytes of an undisturbed run."""
+"""Runs that are killed at chosen places end in the bytes of an undisturbed run."""
 
 from __future__ import annotations
 
 import os
-import random
 import re
 import signal
 import subprocess
@@ -159,10 +158,10 @@ class Going:
         return self.process.returncode
 
     def named(self, title: str) -> Any:
-        """The one descendant whose title begins so."""
+        """A descendant whose title begins so."""
         self.look(now=True)
         found = [p for p in self.family.values() if _title(p).startswith(title)]
-        assert len(found) == 1, [_title(p) for p in self.family.values()]
+        assert found, [_title(p) for p in self.family.values()]
         return found[0]
 
 
@@ -212,13 +211,6 @@ def going(place: Place, fault: str = "") -> Iterator[Going]:
         FAMILIES.update(run.family)
 
 
-def kill(run: Going) -> None:
-    """What a power cut does to the driver's group; Ray's processes are to follow."""
-    run.look(now=True)
-    os.killpg(run.process.pid, signal.SIGKILL)
-    assert run.wait() == -signal.SIGKILL
-
-
 def half_written(folder: Path) -> list[str]:
     return [str(p.relative_to(folder)) for p in folder.rglob("*.partial")]
 
@@ -259,7 +251,6 @@ def check_same(place: Place, undisturbed: Place) -> None:
 @pytest.mark.timeout(1800)
 def test_a_stopped_run_goes_on_where_it_was(undisturbed: Place, tmp_path: Path) -> None:
     place = undisturbed.copy(tmp_path / "place")
-    rng = random.Random(20240607)
     committed: dict[str, tuple[int, int]] = {}
 
     def note() -> None:
@@ -284,25 +275,6 @@ def test_a_stopped_run_goes_on_where_it_was(undisturbed: Place, tmp_path: Path) 
     die_at(r"before state/00003\.json")
     assert (place.run / "scores" / "00003.parquet").exists()
     assert not (place.run / "state" / "00003.json").exists()
-
-    # Ctrl-C, which a terminal sends to the whole group, is the gentle way to stop.
-    before = len(place.markers())
-    with going(place) as run:
-        run.wait_until(lambda: len(place.markers()) > before)
-        os.killpg(run.process.pid, signal.SIGINT)
-        assert run.wait() == 130, run.log.read_text()
-        text = run.log.read_text()
-    assert "Traceback" not in text
-    assert "run again" in text
-    note()
-
-    # Any moment after the next commit.
-    before = len(place.markers())
-    with going(place) as run:
-        run.wait_until(lambda: len(place.markers()) > before)
-        time.sleep(rng.uniform(0, 0.3))
-        kill(run)
-    note()
 
     # The pool is scored, its decisions are half there.
     die_at(r"before subsets/default/decisions/00005\.parquet")
