@@ -1,0 +1,69 @@
+"""Rules: what a sample must satisfy to be kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import Discriminator, Field, Tag, model_validator
+
+from curate.config.base import Float, Fraction, Frozen
+from curate.schema import RULE_COLUMNS
+
+RuleColumn = Literal[RULE_COLUMNS]  # type: ignore[valid-type]  # mypy cannot read the tuple; pydantic does
+
+
+class Criteria(Frozen):
+    """What one column must satisfy; several criteria must all hold."""
+
+    min: Annotated[Float, Field(allow_inf_nan=False)] | None = None
+    max: Annotated[Float, Field(allow_inf_nan=False)] | None = None
+    drop_lowest: Fraction | None = None
+    keep_highest: Fraction | None = None
+    of: Literal["pool", "reference"] = "pool"
+
+    @model_validator(mode="after")
+    def _asks_for_something(self) -> Criteria:
+        if all(v is None for v in (self.min, self.max, self.drop_lowest, self.keep_highest)):
+            raise ValueError("a rule needs at least one of min, max, drop_lowest, keep_highest")
+        if self.of == "reference" and self.drop_lowest is None and self.keep_highest is None:
+            raise ValueError("`of` goes with drop_lowest or keep_highest only; remove it")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"min={self.min} is above max={self.max}: nothing could be kept")
+        return self
+
+
+def _rule_kind(value: Any) -> str:
+    if isinstance(value, Rules):
+        return "group"
+    return "group" if isinstance(value, Mapping) and {"all", "any"} & set(value) else "columns"
+
+
+RuleItem = Annotated[
+    Annotated["Rules", Tag("group")]
+    | Annotated[dict[RuleColumn, Criteria], Field(min_length=1), Tag("columns")],
+    Discriminator(_rule_kind),
+]
+
+
+class Rules(Frozen):
+    """A conjunction (`all`) or disjunction (`any`) of column rules; groups may be nested."""
+
+    all: tuple[RuleItem, ...] | None = None
+    any: tuple[RuleItem, ...] | None = None
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Rules:
+        if (self.all is None) == (self.any is None):
+            raise ValueError("a rule group has exactly one of the keys `all` and `any`")
+        if self.any is not None and not self.any:
+            raise ValueError("`any: []` would drop every sample; list at least one rule")
+        return self
+
+
+def rule_columns(rules: Rules) -> frozenset[str]:
+    """Return the columns that a rule tree reads."""
+    columns: set[str] = set()
+    for item in (rules.all or ()) + (rules.any or ()):
+        columns |= rule_columns(item) if isinstance(item, Rules) else set(item)
+    return frozenset(columns)

@@ -1,0 +1,81 @@
+"""The sections of a run: model, input, Reference, output, compute, limits."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from curate.config.base import Auto, Float, Frozen, Int, PositiveInt
+
+
+class ModelConfig(Frozen):
+    """Which contrastive model embeds the pairs, and how."""
+
+    name: str = "embedded"
+    pretrained: str | None = None
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    link: Literal["auto", "softmax", "sigmoid"] = "auto"
+
+    @model_validator(mode="after")
+    def _weights_are_named_once(self) -> ModelConfig:
+        carries_weights = self.name == "embedded" or self.name.startswith(("hf-hub:", "local-dir:"))
+        if carries_weights and self.pretrained is not None:
+            raise ValueError(
+                f"model.pretrained={self.pretrained!r} has no effect with name={self.name!r}, which"
+                " carries its own weights; remove it"
+            )
+        return self
+
+
+class InputConfig(Frozen):
+    """Where the pairs are."""
+
+    shards: str | tuple[str, ...]
+    embeddings: None = None
+    embedding_keys: None = None
+    verify_sha256: bool = False
+    """Reject images whose sha256 differs from the json's. Off by default, since img2dataset stores
+    the hash of the original download, which resizing changes."""
+
+
+class ReferenceConfig(Frozen):
+    """The sample that means and covariances are fitted on."""
+
+    path: str | None = None
+    shards: str | tuple[str, ...] | None = None
+    samples: Annotated[Int, Field(ge=2)] = 10_000
+    prior: Literal["model", "uniform"] = "model"
+    covariance: Literal["corrected", "paper"] = "corrected"
+    temperature: Literal["model"] | Annotated[Float, Field(gt=0.0, allow_inf_nan=False)] = 1.0
+    seed: Annotated[Int, Field(ge=0)] = 0
+
+
+class OutputConfig(Frozen):
+    """Where results go."""
+
+    run_dir: Annotated[str, Field(min_length=1)]
+    subset: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)] = (
+        "default"
+    )
+    samples_per_shard: PositiveInt | None = None
+    save_embeddings: bool = False
+
+
+class ComputeConfig(Frozen):
+    """How much of the machine or cluster is used."""
+
+    embedders: Auto | PositiveInt = "auto"
+    workers: Auto | PositiveInt = "auto"
+    batch_size: Auto | PositiveInt = "auto"
+    ray_address: str = "auto"
+
+
+class LimitsConfig(Frozen):
+    """What a single sample may ask of us, and what is tolerated."""
+
+    image_pixels: PositiveInt = 50_000_000
+    caption_bytes: PositiveInt = 65_536
+    member_bytes: PositiveInt = 134_217_728
+    tolerate_unreadable_shards: bool = False
