@@ -73,11 +73,17 @@ def log_posterior(
     """
     u, v = embedding_matrix(queries, "queries"), embedding_matrix(candidates, "candidates")
     _check_pair(u, v)
-    return np.asarray(torch.log_softmax(_log_weights(u, v, posterior), dim=1).numpy())
+    return np.asarray(torch.log_softmax(link_log_weights(u, v, posterior), dim=1).numpy())
 
 
 def estimate_priors(
-    image: npt.ArrayLike, text: npt.ArrayLike, posterior: Posterior, chunk: int = 1024
+    image: npt.ArrayLike,
+    text: npt.ArrayLike,
+    posterior: Posterior,
+    chunk: int = 1024,
+    *,
+    image_weights: npt.ArrayLike | None = None,
+    text_weights: npt.ArrayLike | None = None,
 ) -> tuple[FloatArray, FloatArray]:
     """Priors of the reference sample: the mean posterior (the paper, section 3.1).
 
@@ -91,6 +97,9 @@ def estimate_priors(
         text: [m, d].
         posterior: the link.
         chunk: queries taken at once; changes results by float64 rounding only.
+        image_weights: how often each image occurs, [n], > 0; None for once each. An image of
+            weight 2 counts as two equal ones, whose priors are added.
+        text_weights: the same of the texts, [m].
 
     Returns:
         (p_image float64 [n], p_text float64 [m]); each sums to one.
@@ -102,7 +111,11 @@ def estimate_priors(
         raise NumericsError(f"posterior: chunk is {chunk}; expected at least 1")
     u, v = embedding_matrix(image, "image"), embedding_matrix(text, "text")
     _check_pair(u, v)
-    return _mean_posterior(v, u, posterior, chunk), _mean_posterior(u, v, posterior, chunk)
+    m_u = checked_weights(image_weights, len(u), "image_weights")
+    m_v = checked_weights(text_weights, len(v), "text_weights")
+    p_image = _mean_posterior((v, m_v), (u, m_u), posterior, chunk)
+    p_text = _mean_posterior((u, m_u), (v, m_v), posterior, chunk)
+    return p_image, p_text
 
 
 def embedding_matrix(x: npt.ArrayLike, name: str) -> torch.Tensor:
@@ -127,8 +140,25 @@ def _check_pair(u: torch.Tensor, v: torch.Tensor) -> None:
         )
 
 
-def _log_weights(u: torch.Tensor, v: torch.Tensor, posterior: Posterior) -> torch.Tensor:
-    """Unnormalised log p(v | u): a softmax over each row normalises either link."""
+def checked_weights(weights: npt.ArrayLike | None, size: int, name: str) -> torch.Tensor:
+    """Positive finite numbers as a float64 CPU tensor [size]; ones for None.
+
+    Raises:
+        NumericsError: wrong shape, or a number that is not positive and finite.
+    """
+    array = np.ones(size) if weights is None else np.array(weights, dtype=np.float64)
+    if array.shape != (size,) or not np.isfinite(array).all() or not (array > 0).all():
+        raise NumericsError(
+            f"{name}: shape {array.shape}, expected ({size},) of positive, finite numbers"
+        )
+    return torch.from_numpy(array)
+
+
+def link_log_weights(u: torch.Tensor, v: torch.Tensor, posterior: Posterior) -> torch.Tensor:
+    """Unnormalised log p(v | u) of tensors [n, d] and [m, d]: [n, m], in their dtype.
+
+    A softmax over each row normalises either link.
+    """
     logits = (u @ v.T).mul_(posterior.scale)
     if posterior.link == "softmax":
         return logits
@@ -136,10 +166,15 @@ def _log_weights(u: torch.Tensor, v: torch.Tensor, posterior: Posterior) -> torc
 
 
 def _mean_posterior(
-    u: torch.Tensor, v: torch.Tensor, posterior: Posterior, chunk: int
+    queries: tuple[torch.Tensor, torch.Tensor],
+    candidates: tuple[torch.Tensor, torch.Tensor],
+    posterior: Posterior,
+    chunk: int,
 ) -> FloatArray:
+    """Weighted mean of p(candidates | query) over the queries; each side is (rows, weights)."""
+    (u, m_u), (v, m_v) = queries, candidates
     total = torch.zeros(len(v), dtype=torch.float64)
     for start in range(0, len(u), chunk):
-        rows = _log_weights(u[start : start + chunk], v, posterior)
-        total += torch.softmax(rows, dim=1).sum(dim=0)
-    return np.asarray(total.numpy()) / len(u)
+        rows = link_log_weights(u[start : start + chunk], v, posterior).add_(torch.log(m_v))
+        total += m_u[start : start + chunk] @ torch.softmax(rows, dim=1)
+    return np.asarray((total / m_u.sum()).numpy())
