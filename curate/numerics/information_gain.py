@@ -131,7 +131,10 @@ class InformationGain:
                 f"information gain: queries are {queries.dtype} on {queries.device}, candidates"
                 f" {v.dtype} on {v.device}"
             )
-        parts = [self._chunk(rows) for rows in queries.split(self._rows)]
+        parts = [
+            self._chunk(queries[start : start + self._rows])
+            for start in range(0, len(queries), self._rows)
+        ]
         return torch.cat(parts) if parts else queries.new_zeros(0)
 
     def _chunk(self, queries: torch.Tensor) -> torch.Tensor:
