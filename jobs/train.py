@@ -7,7 +7,7 @@ from argparse import ArgumentParser
 from pathlib import Path
 
 from curate.errors import CurateError
-from curate.training.config import config_of_arguments
+from curate.training.config import add_arguments, config_of_arguments
 from curate.training.measure import measure
 from curate.training.run import train
 
@@ -15,13 +15,9 @@ from curate.training.run import train
 def main() -> None:
     """Train unless only measuring; measure when asked."""
     parser = ArgumentParser(description=__doc__)
-    parser.add_argument("--shards", nargs="+", type=Path, required=True, help="tars of clean pairs")
+    add_arguments(parser)
     parser.add_argument("--out", type=Path, required=True, help="folder of the model")
     parser.add_argument("--cache", type=Path, required=True, help="folder for image features")
-    parser.add_argument("--config", type=Path, help="YAML with further choices")
-    parser.add_argument("--loss", choices=("clip", "siglip"), help="objective; clip when omitted")
-    parser.add_argument("--seed", type=int)
-    parser.add_argument("--hold-out", action="store_true", help="leave noise families out")
     parser.add_argument("--measure", nargs="+", type=Path, help="labelled tars to measure on")
     parser.add_argument("--skip-training", action="store_true", help="measure the model in --out")
     config = config_of_arguments(args := parser.parse_args())

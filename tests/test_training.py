@@ -19,10 +19,11 @@ from torch.nn.functional import normalize
 from curate.errors import ConfigError, ShardError
 from curate.numerics.posterior import Posterior
 from curate.synthetic.drawings import draw_scene
-from curate.training.config import TrainConfig, config_of_arguments, load_config
+from curate.training.config import TrainConfig, add_arguments, config_of_arguments, load_config
 from curate.training.evaluate import fit, recall_among_lowest, recall_when_mixed, retrieval
 from curate.training.features import Features, join, select
-from curate.training.loop import learning_rate
+from curate.training.loop import Trainer, learning_rate
+from curate.training.model import build_model, equalise_norms
 from curate.training.noise import (
     HELD_OUT_DESIGNS,
     HELD_OUT_FAMILIES,
@@ -55,11 +56,12 @@ def write_shard(path: Path, pairs: int) -> Path:
     return path
 
 
-def tiny_config(shard: Path, loss: str) -> TrainConfig:
+def tiny_config(shard: Path, loss: str, logits: str = "normalised") -> TrainConfig:
     return TrainConfig.model_validate(
         {
             "shards": [shard],
             "loss": loss,
+            "logits": logits,
             "noise": {
                 "placeholders": 16,
                 "placeholders_per_epoch": 8,
@@ -87,9 +89,14 @@ def imagenet() -> None:
 
 
 @pytest.mark.usefixtures("imagenet")
-@pytest.mark.parametrize("loss", ["clip", "siglip"])
-def test_training_lowers_the_loss_and_exports_what_it_trained(loss: str, tmp_path: Path) -> None:
-    config = tiny_config(write_shard(tmp_path / "pairs.tar", 32), loss)
+@pytest.mark.parametrize(
+    ("loss", "logits"),
+    [("clip", "normalised"), ("siglip", "normalised"), ("siglip", "unnormalised")],
+)
+def test_training_lowers_the_loss_and_exports_what_it_trained(
+    loss: str, logits: str, tmp_path: Path
+) -> None:
+    config = tiny_config(write_shard(tmp_path / "pairs.tar", 32), loss, logits)
     losses = train(config, tmp_path / "model", tmp_path / "cache", processes=1)
     assert losses[-1] < losses[0] - 0.1
 
@@ -97,6 +104,7 @@ def test_training_lowers_the_loss_and_exports_what_it_trained(loss: str, tmp_pat
     model, _, preprocess = open_clip.create_model_and_transforms(name)
     tokenizer = open_clip.get_tokenizer(name)
     assert (model.logit_bias is not None) == (loss == "siglip")
+    assert (model.logit_scale.item() == 0) == (logits == "unnormalised")
 
     data = training_data(config, tmp_path / "cache", processes=1)
     pairs = list(read_pairs(config.shards))
@@ -109,6 +117,83 @@ def test_training_lowers_the_loss_and_exports_what_it_trained(loss: str, tmp_pat
     assert torch.isfinite(texts).all()
     recipe = json.loads((tmp_path / "model" / "training.json").read_text())
     assert recipe["shards"] == ["pairs.tar"]
+    assert recipe["logits"] == logits
+
+
+@pytest.mark.usefixtures("imagenet")
+def test_raw_logits_are_inner_products_whose_norms_start_equal_and_are_learnt(
+    tmp_path: Path,
+) -> None:
+    config = tiny_config(write_shard(tmp_path / "pairs.tar", 32), "siglip", "unnormalised")
+    data = training_data(config, tmp_path / "cache", processes=1)
+    tokenizer = learn_tokenizer(data.pairs.texts, 400, 16)
+    model = build_model(config, tokenizer.get_vocab_size())
+    features = torch.from_numpy(data.pairs.rows.astype(np.float32))
+    tokens = torch.from_numpy(encode(tokenizer, data.pairs.texts))
+    equalise_norms(model, features, tokens)
+    assert model.training
+    for rows in raw_embeddings(model, features, tokens):
+        assert np.mean(np.square(np.linalg.norm(rows, axis=1))) == pytest.approx(10, rel=1e-4)
+
+    trainer = Trainer(config, model, tokenizer, data)
+    before = raw_embeddings(model, features, tokens)
+    trainer.run(lambda _epoch, _loss: None)
+    after = raw_embeddings(model, features, tokens)
+    assert model.logit_scale.item() == 0
+    assert model.logit_bias.item() != -10
+    losses = [naive_siglip_loss(*rows, bias) for rows, bias in ((before, -10.0), (after, -10.0))]
+    assert losses[1] < losses[0]
+    assert all(np.linalg.norm(a, axis=1).std() > 1e-3 for a in after)
+
+
+def raw_embeddings(
+    model: open_clip.CLIP, features: torch.Tensor, tokens: torch.Tensor
+) -> tuple[np.ndarray, np.ndarray]:
+    """Both sides in evaluation mode, float64; the model's mode is left as it was."""
+    was_training = model.training
+    model.eval()
+    with torch.inference_mode():
+        rows = model.visual.head(features), model.encode_text(tokens)
+    model.train(was_training)
+    return rows[0].double().numpy(), rows[1].double().numpy()
+
+
+def naive_siglip_loss(images: np.ndarray, texts: np.ndarray, bias: float) -> float:
+    """-log sigmoid of every pair's signed logit at scale 1, per row, written out."""
+    total = 0.0
+    for i, image in enumerate(images):
+        for t, text in enumerate(texts):
+            sign = 1.0 if i == t else -1.0
+            total += float(np.logaddexp(0.0, -sign * (image @ text + bias)))
+    return total / len(images)
+
+
+@pytest.mark.usefixtures("imagenet")
+@pytest.mark.parametrize("logits", ["normalised", "unnormalised"])
+def test_one_step_has_the_loss_of_its_logits(logits: str, tmp_path: Path) -> None:
+    document = tiny_config(write_shard(tmp_path / "pairs.tar", 32), "siglip", logits).model_dump()
+    document["noise"].update(placeholders=0, placeholders_per_epoch=0, captions_per_epoch=0)
+    document["architecture"]["dropout"] = 0.0
+    document["optimiser"].update(epochs=1, batch_size=40, bpe_dropout=0.0)
+    config = TrainConfig.model_validate(document)
+    data = training_data(config, tmp_path / "cache", processes=1)
+    tokenizer = learn_tokenizer(data.pairs.texts, 400, 16)
+    model = build_model(config, tokenizer.get_vocab_size())
+    features = torch.from_numpy(data.pairs.rows.astype(np.float32))
+    images, texts = raw_embeddings(
+        model, features, torch.from_numpy(encode(tokenizer, data.pairs.texts))
+    )
+    if logits == "normalised":
+        images = images / np.linalg.norm(images, axis=1, keepdims=True) * 10
+        texts = texts / np.linalg.norm(texts, axis=1, keepdims=True)
+    (loss,) = Trainer(config, model, tokenizer, data).run(lambda _epoch, _loss: None)
+    # The step itself runs its towers in bfloat16.
+    assert loss == pytest.approx(naive_siglip_loss(images, texts, -10.0), rel=5e-3)
+
+
+def test_raw_logits_are_refused_without_the_sigmoid_loss() -> None:
+    with pytest.raises(ConfigError, match=r"logits.*--loss siglip"):
+        load_config(None, shards=["a.tar"], logits="unnormalised")
 
 
 @pytest.mark.usefixtures("imagenet")
@@ -232,10 +317,21 @@ def test_a_wrong_configuration_is_refused_by_field(tmp_path: Path) -> None:
 
 def test_the_command_line_becomes_a_configuration(tmp_path: Path) -> None:
     given_ = argparse.Namespace(
-        shards=[tmp_path / "a.tar"], loss="siglip", seed=None, config=None, hold_out=True
+        shards=[tmp_path / "a.tar"],
+        loss="siglip",
+        logits="unnormalised",
+        seed=None,
+        config=None,
+        hold_out=True,
     )
     config = config_of_arguments(given_)
     assert (config.loss, config.seed, config.noise.hold_out) == ("siglip", 0, True)
+    assert config.logits == "unnormalised"
+
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    config = config_of_arguments(parser.parse_args(["--shards", "a.tar", "--loss", "siglip"]))
+    assert (config.loss, config.logits) == ("siglip", "normalised")
 
 
 def test_damaged_training_data_is_refused_by_name(tmp_path: Path) -> None:

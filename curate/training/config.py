@@ -7,7 +7,14 @@ from pathlib import Path
 from typing import Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from curate.errors import ConfigError
 
@@ -75,14 +82,42 @@ class OptimiserConfig(_Frozen):
 
 
 class TrainConfig(_Frozen):
-    """A training run."""
+    """A training run.
+
+    Attributes:
+        loss: objective of open_clip.
+        logits: of L2-normalised embeddings under a learnt scale, or of raw embeddings under the
+            scale 1 (Eq. 3 and 4), where the norms are the temperature. The bias is learnt in both.
+    """
 
     shards: tuple[Path, ...] = Field(min_length=1)
     loss: Literal["clip", "siglip"] = "clip"
+    logits: Literal["normalised", "unnormalised"] = "normalised"
     seed: int = 0
     noise: NoiseConfig = NoiseConfig()
     architecture: ArchitectureConfig = ArchitectureConfig()
     optimiser: OptimiserConfig = OptimiserConfig()
+
+    @field_validator("logits")
+    @classmethod
+    def _raw_logits_need_a_bias(cls, logits: str, info: ValidationInfo) -> str:
+        if logits == "unnormalised" and info.data.get("loss") == "clip":
+            raise ValueError("raw embeddings are trained with loss: siglip (--loss siglip) only")
+        return logits
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The choices that :func:`config_of_arguments` reads."""
+    parser.add_argument("--shards", nargs="+", type=Path, required=True, help="tars of clean pairs")
+    parser.add_argument("--config", type=Path, help="YAML with further choices")
+    parser.add_argument("--loss", choices=("clip", "siglip"), help="objective; clip when omitted")
+    parser.add_argument(
+        "--logits",
+        choices=("normalised", "unnormalised"),
+        help="of which embeddings the logits are; unnormalised needs --loss siglip",
+    )
+    parser.add_argument("--seed", type=int)
+    parser.add_argument("--hold-out", action="store_true", help="leave noise families out")
 
 
 def config_of_arguments(arguments: argparse.Namespace) -> TrainConfig:
@@ -94,6 +129,7 @@ def config_of_arguments(arguments: argparse.Namespace) -> TrainConfig:
     given = {
         "shards": [str(shard) for shard in arguments.shards],
         "loss": arguments.loss,
+        "logits": arguments.logits,
         "seed": arguments.seed,
     }
     overrides = {name: value for name, value in given.items() if value is not None}

@@ -20,13 +20,15 @@ RECIPE = "training.json"
 
 
 def export_model(model: CLIP, tokenizer: Tokenizer, config: TrainConfig, folder: Path) -> None:
-    """Write weights (float16), configuration, tokenizer and recipe into ``folder``.
+    """Write weights, configuration, tokenizer and recipe into ``folder``.
+
+    Matrices, gains and biases are float16; logit scale and bias stay exact in float32.
 
     The recipe names the shards by file name only: where they lay does not matter.
     """
     folder.mkdir(parents=True, exist_ok=True)
     state = {
-        name: tensor.to(torch.float16) if tensor.is_floating_point() else tensor
+        name: tensor.to(torch.float16) if tensor.is_floating_point() and tensor.ndim else tensor
         for name, tensor in model.state_dict().items()
     }
     save_file({name: tensor.contiguous() for name, tensor in state.items()}, folder / WEIGHTS)

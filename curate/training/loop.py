@@ -51,7 +51,7 @@ def learning_rate(step: int, steps: int, settings: OptimiserConfig) -> float:
 
 
 def _loss(config: TrainConfig) -> Callable[[CLIP, torch.Tensor, torch.Tensor], torch.Tensor]:
-    """open_clip's loss of normalised embeddings under the model's scale (and bias)."""
+    """open_clip's loss of embeddings [n, d] of any norm under the model's scale (and bias)."""
     limit = config.optimiser.max_scale
     clip, siglip = ClipLoss(), SigLipLoss()
 
@@ -140,9 +140,10 @@ class Trainer:
             group["lr"] = rate
         with torch.autocast("cpu", torch.bfloat16):
             images, texts = self._model.visual.head(features), self._text(tokens)
-        loss = self._loss(
-            self._model, normalize(images.float(), dim=-1), normalize(texts.float(), dim=-1)
-        )
+        images, texts = images.float(), texts.float()
+        if self._config.logits == "normalised":
+            images, texts = normalize(images, dim=-1), normalize(texts, dim=-1)
+        loss = self._loss(self._model, images, texts)
         self._optimiser.zero_grad()
         torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(self._model.parameters(), _CLIP_NORM)

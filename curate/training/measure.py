@@ -40,17 +40,23 @@ SAMPLES = 420  # placeholders, captions and drawings drawn for the mixtures
 
 @dataclass(frozen=True, eq=False)
 class Embedded:
-    """Normalised embeddings, float64 [n, d] each."""
+    """Embeddings as the model's logits take them, float64 [n, d] each."""
 
     images: FloatArray
     texts: FloatArray
 
 
 class ExportedModel:
-    """A model folder, fed with cached features of its frozen image tower."""
+    """A model folder, fed with cached features of its frozen image tower.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: as :func:`curate.training.export.export_model` writes it.
+        logits: whether embeddings are L2-normalised.
+    """
+
+    def __init__(self, folder: Path, logits: str = "normalised") -> None:
         name = f"local-dir:{folder}"
+        self._is_normalised = logits == "normalised"
         self._model = open_clip.create_model(name).eval()
         self._tokenizer = open_clip.get_tokenizer(name)
 
@@ -58,7 +64,7 @@ class ExportedModel:
         """Image embeddings of features [n, width]."""
         with torch.inference_mode():
             rows = self._model.visual.head(torch.from_numpy(features.astype(np.float32)))
-        return np.asarray(normalize(rows, dim=-1).double().numpy())
+        return self._finish(rows)
 
     def texts(self, captions: Sequence[str], batch: int = 256) -> FloatArray:
         """Text embeddings of captions."""
@@ -67,7 +73,11 @@ class ExportedModel:
                 self._model.encode_text(self._tokenizer(list(captions[at : at + batch])))
                 for at in range(0, len(captions), batch)
             ]
-        return np.asarray(normalize(torch.cat(rows), dim=-1).double().numpy())
+        return self._finish(torch.cat(rows))
+
+    def _finish(self, rows: torch.Tensor) -> FloatArray:
+        rows = normalize(rows, dim=-1) if self._is_normalised else rows
+        return np.asarray(rows.double().numpy())
 
     def pairs(self, features: Features) -> Embedded:
         """Both sides of pairs."""
@@ -141,7 +151,7 @@ def measure(
         labelled: shards with ground truth.
         cache: folder for image features.
     """
-    model = ExportedModel(folder)
+    model = ExportedModel(folder, config.logits)
     posterior = Posterior("softmax" if config.loss == "clip" else "sigmoid")
     sizes = config.architecture
     shards = [ShardChunk(shard) for shard in (*config.shards, *labelled)]

@@ -22,6 +22,8 @@ PREPROCESS: dict[str, Any] = {
     "resize_mode": "squash",  # keeps the margins: messages of placeholders are not cropped
 }
 SIGLIP_START = (math.log(10.0), -10.0)  # log scale and bias at the start, as SigLIP has them
+RAW_START = (0.0, -10.0)  # the same of raw embeddings: Eq. 3 has no scale, the norms are one
+RAW_NORM = math.sqrt(10.0)  # of both sides at the start, so that logits start as SigLIP's do
 
 
 def model_config(config: TrainConfig, vocabulary: int) -> dict[str, Any]:
@@ -50,7 +52,8 @@ def model_config(config: TrainConfig, vocabulary: int) -> dict[str, Any]:
         },
     }
     if config.loss == "siglip":
-        document["init_logit_scale"], document["init_logit_bias"] = SIGLIP_START
+        start = SIGLIP_START if config.logits == "normalised" else RAW_START
+        document["init_logit_scale"], document["init_logit_bias"] = start
     return document
 
 
@@ -97,6 +100,7 @@ def build_model(config: TrainConfig, vocabulary: int) -> CLIP:
     model = CLIP(**document)
     load_trunk(model.visual.trunk, imagenet_weights())
     model.visual.trunk.requires_grad_(requires_grad=False)
+    model.logit_scale.requires_grad_(config.logits == "normalised")
     return model
 
 
@@ -137,3 +141,26 @@ class TextTower(nn.Module):
         pooled = model.ln_final(hidden)[torch.arange(len(tokens)), ends]
         embeddings: torch.Tensor = pooled @ model.text_projection
         return embeddings
+
+
+@torch.no_grad()
+def equalise_norms(model: CLIP, features: torch.Tensor, tokens: torch.Tensor) -> None:
+    """Scale the last matrix of each tower so that raw embeddings start with the norm RAW_NORM.
+
+    As the layers are initialised, texts have twelve times the norm of images (11.0 against 0.93
+    with the default sizes): raw logits would start at another temperature than SigLIP's, and
+    steps of equal size would change one side far more than the other.
+
+    Args:
+        model: in any mode; left in the same.
+        features: of pictures, float32 [n, width of the trunk].
+        tokens: of captions, int64 [n, context_length].
+    """
+    was_training = model.training
+    model.eval()
+    ends = (model.visual.head.mlp.fc2.weight, model.text_projection)
+    for rows, matrix in zip(
+        (model.visual.head(features), TextTower(model)(tokens)), ends, strict=True
+    ):
+        matrix.mul_(RAW_NORM / rows.norm(dim=-1).square().mean().sqrt())
+    model.train(was_training)

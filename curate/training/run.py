@@ -6,18 +6,23 @@ import logging
 import time
 from pathlib import Path
 
+import numpy as np
+import torch
+from tokenizers import Tokenizer
+
 from curate.synthetic.placeholders import PLACEHOLDER_DESIGNS
 from curate.training.config import TrainConfig
 from curate.training.export import export_model
 from curate.training.features import Features, extract, join, select
 from curate.training.loop import Trainer, TrainingData
-from curate.training.model import build_model
+from curate.training.model import build_model, equalise_norms
 from curate.training.noise import training_families
 from curate.training.sources import Chunk, DrawingChunk, PlaceholderChunk, ShardChunk
-from curate.training.tokenizer import learn_tokenizer
+from curate.training.tokenizer import encode, learn_tokenizer
 
 log = logging.getLogger(__name__)
 
+CALIBRATION = 512  # pairs that the norms at the start are measured on: within 1 %
 CHUNK = 500  # drawn pictures per unit of work: about ten seconds on one core
 
 
@@ -41,6 +46,13 @@ def training_data(config: TrainConfig, cache: Path, processes: int | None = None
     return TrainingData(true, select(drawn, [design in allowed for design in drawn.texts]))
 
 
+def _calibration_pairs(pairs: Features, tokenizer: Tokenizer) -> tuple[torch.Tensor, torch.Tensor]:
+    """Features and tokens of some pairs, spread over all."""
+    rows = np.linspace(0, len(pairs) - 1, min(len(pairs), CALIBRATION)).astype(np.int64)
+    tokens = encode(tokenizer, [pairs.texts[row] for row in rows])
+    return torch.from_numpy(pairs.rows[rows].astype(np.float32)), torch.from_numpy(tokens)
+
+
 def train(config: TrainConfig, out: Path, cache: Path, processes: int | None = None) -> list[float]:
     """Train a model, write it to ``out`` and give the mean loss of every epoch.
 
@@ -56,6 +68,8 @@ def train(config: TrainConfig, out: Path, cache: Path, processes: int | None = N
     sizes = config.architecture
     tokenizer = learn_tokenizer(data.pairs.texts, sizes.vocabulary, sizes.context_length)
     model = build_model(config, tokenizer.get_vocab_size())
+    if config.logits == "unnormalised":
+        equalise_norms(model, *_calibration_pairs(data.pairs, tokenizer))
     trainer = Trainer(config, model, tokenizer, data)
 
     def report(epoch: int, loss: float) -> None:
