@@ -5,6 +5,7 @@ or a combination that cannot work raises `ConfigError`, which names the field, t
 found and what is allowed.
 """
 
+from curate.config.paper import LabelledConfig, PaperConfig, VisualGenomeConfig
 from curate.config.reading import apply_overrides, digest, load_config, parse_config, to_yaml
 from curate.config.root import Config
 from curate.config.rules import Criteria, Rules, rule_columns
@@ -22,11 +23,14 @@ __all__ = [
     "Config",
     "Criteria",
     "InputConfig",
+    "LabelledConfig",
     "LimitsConfig",
     "ModelConfig",
     "OutputConfig",
+    "PaperConfig",
     "ReferenceConfig",
     "Rules",
+    "VisualGenomeConfig",
     "apply_overrides",
     "digest",
     "load_config",

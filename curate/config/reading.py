@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -82,11 +82,20 @@ def _known_keys(location: Sequence[str | int]) -> list[str]:
     section: type[BaseModel] = Config
     for part in location[:-1]:
         field = section.model_fields.get(str(part))
-        if field is not None and isinstance(field.annotation, type):
-            section = field.annotation
+        inner = None if field is None else _section_within(field.annotation)
+        if inner is not None:
+            section = inner
         elif part in RULE_COLUMNS:
             section = Criteria
     return sorted(section.model_fields)
+
+
+def _section_within(annotation: Any) -> type[BaseModel] | None:
+    """The section that an annotation such as `X`, `X | None` or `dict[str, X]` speaks of."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    found = (_section_within(part) for part in get_args(annotation))
+    return next((section for section in found if section is not None), None)
 
 
 def apply_overrides(tree: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import field_validator
 
 from curate.config.base import Frozen
+from curate.config.paper import PaperConfig
 from curate.config.rules import Rules
 from curate.config.sections import (
     ComputeConfig,
@@ -35,6 +36,7 @@ class Config(Frozen):
     output: OutputConfig
     compute: ComputeConfig = ComputeConfig()
     limits: LimitsConfig = LimitsConfig()
+    paper: PaperConfig = PaperConfig()
 
     @field_validator("scores")
     @classmethod

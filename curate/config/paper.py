@@ -1,0 +1,65 @@
+"""What `curate paper` compares and measures, beside the model and the pool of the run."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from curate.config.base import Float, Frozen, Int, PositiveInt
+from curate.config.sections import ModelConfig
+
+RESERVED_NAMES = frozenset({"main", "unnormalised", "normalised"})
+"""Names that the report gives to the other models."""
+
+ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=60)]
+Temperature = Annotated[Float, Field(gt=0.0, allow_inf_nan=False)]
+Size = Annotated[Int, Field(ge=16)]
+
+
+class VisualGenomeConfig(Frozen):
+    """Images with annotated attributes: Visual Genome's json, and its images as shards."""
+
+    attributes: Annotated[str, Field(min_length=1)]
+    shards: str | tuple[str, ...]
+
+
+class LabelledConfig(Frozen):
+    """Pairs whose noise is known, for measuring what a score catches; never read by a filter."""
+
+    shards: str | tuple[str, ...]
+    field: Annotated[str, Field(min_length=1)] = "noise"
+    image: str = "placeholder"
+    text: str = "caption"
+
+
+class PaperConfig(Frozen):
+    """The analyses of the paper; a part whose input is missing is reported as not run."""
+
+    compare: dict[ModelName, ModelConfig] = Field(default_factory=dict)
+    unnormalised: ModelConfig | None = None
+    normalised: ModelConfig | None = None
+    language_model: Annotated[str, Field(min_length=1)] | None = None
+    visual_genome: VisualGenomeConfig | None = None
+    labelled: LabelledConfig | None = None
+    temperatures: tuple[Temperature, ...] = (1.0, 3.0, 10.0, 30.0)
+    sizes: tuple[Size, ...] = (1_000, 3_162, 10_000, 31_623, 100_000)
+    sample_sizes: tuple[Size, ...] = (500, 1_000, 2_000, 4_000, 8_000)
+    extremes: PositiveInt = 5
+    bootstrap: Annotated[Int, Field(ge=0)] = 1_000
+    seed: Annotated[Int, Field(ge=0)] = 0
+
+    @model_validator(mode="after")
+    def _names_are_free(self) -> PaperConfig:
+        taken = sorted(RESERVED_NAMES & self.compare.keys())
+        if taken:
+            raise ValueError(f"paper.compare: {taken} are names of the report; choose others")
+        return self
+
+    @model_validator(mode="after")
+    def _sizes_grow(self) -> PaperConfig:
+        for name in ("sizes", "sample_sizes"):
+            values = getattr(self, name)
+            if list(values) != sorted(set(values)):
+                raise ValueError(f"paper.{name}={list(values)}: list growing sizes, each once")
+        return self

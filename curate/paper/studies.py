@@ -1,0 +1,18 @@
+"""The further studies: which there are. Each is a pure function of samples.
+
+A study takes the samples (the main model first, then those of `paper.compare`), the labelled pairs
+of the same models (empty unless `paper.labelled` is set) and the settings, and returns a `Section`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from curate.config import PaperConfig
+from curate.paper.sample import Labelled, PaperSample, Section
+
+Study = Callable[[Sequence[PaperSample], Mapping[str, Labelled], PaperConfig], Section]
+
+STUDIES: Final[tuple[Study, ...]] = ()
+"""In the order of the report."""
