@@ -18,8 +18,10 @@ from curate.pipeline.cluster import Cluster, cluster
 from curate.pipeline.compute import plan_workers
 from curate.progress import Task, progress
 from curate.subsets import Subset
+from curate.thresholds import Threshold, fixed_by, sample_thresholds
 from curate.workspace import (
     REFERENCE_FOLDER,
+    SAMPLE_SCORES,
     Outcome,
     Workspace,
     configured_parts,
@@ -36,6 +38,7 @@ def run_fit(config: Config) -> Outcome:
 
     with cluster(config.compute.ray_address) as ray:
         fit_pool(work, shards, ray, outcome)
+    outcome.thresholds = _thresholds(work)
     return outcome
 
 
@@ -129,6 +132,8 @@ def _select(work: Workspace, outcome: Outcome) -> None:
         return
     begin = time.monotonic()
     sample = _reference_sample(work) if rules.needs_reference(config.rules) else None
+    if sample is not None:
+        outcome.thresholds = fixed_by(sample_thresholds(config.rules, sample))
     task = Task("select", len(subsets.scored_shards(work.run)), shows_drops=True)
     with progress(task, lambda: seen):
         outcome.subset = subsets.select(
@@ -137,8 +142,17 @@ def _select(work: Workspace, outcome: Outcome) -> None:
     outcome.seconds["select"] = time.monotonic() - begin
 
 
+def _thresholds(work: Workspace) -> tuple[Threshold, ...]:
+    chosen = work.config.rules
+    # An adopted Reference may lack its sample, which a preview can do without.
+    previews = rules.pool_quantiles(chosen) and work.store.exists(SAMPLE_SCORES)
+    if not previews and not rules.needs_reference(chosen):
+        return ()
+    return sample_thresholds(chosen, _reference_sample(work))
+
+
 def _reference_sample(work: Workspace) -> pa.Table:
-    from curate.reference import load_sample_table
+    from curate.reference_files import load_sample_table
 
     return load_sample_table(work.store, REFERENCE_FOLDER)
 

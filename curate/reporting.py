@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -12,6 +12,7 @@ from rich.table import Table
 from curate import subsets
 from curate.manifest import Counts, RunDir
 from curate.schema import REJECTIONS
+from curate.thresholds import Threshold, explain, warning
 
 if TYPE_CHECKING:  # importing these modules takes seconds, printing does not need them
     from curate.verification import Findings
@@ -55,6 +56,7 @@ def print_outcome(out: Console, outcome: Outcome) -> None:
         out.print(counts_table(outcome.subset.counts, f"subset {outcome.subset.summary['name']}"))
     if outcome.seconds:
         out.print("seconds: " + ", ".join(f"{k} {v:.1f}" for k, v in outcome.seconds.items()))
+    _print_thresholds(out, outcome.thresholds)
     _print_failures(out, outcome.unreadable)
     out.print(f"outputs: {shown(outcome.run_dir)}", soft_wrap=True)
     if outcome.subset is not None:
@@ -62,6 +64,18 @@ def print_outcome(out: Console, outcome: Outcome) -> None:
     if outcome.output_shards is not None and outcome.subset is not None:
         name = outcome.subset.summary["name"]
         out.print(f"  shards/{name}/   {outcome.output_shards} filtered shards")
+
+
+def _print_thresholds(out: Console, thresholds: Sequence[Threshold]) -> None:
+    if thresholds:
+        out.print("thresholds on the Reference's sample, with 95 % intervals:")
+    for threshold in thresholds:
+        out.print(f"  {shown(threshold.name)}")
+        for line in explain(threshold):
+            out.print(f"    {shown(line)}", soft_wrap=True)
+    for threshold in thresholds:
+        if (text := warning(threshold)) is not None:
+            out.print(f"[yellow]warning:[/] {shown(text)}", soft_wrap=True)
 
 
 def _print_failures(out: Console, failures: Mapping[str, str]) -> None:

@@ -41,13 +41,13 @@ FRACTIONS: tuple[Rule, ...] = ("drop_lowest", "keep_highest")
 
 def needs_reference(rules: Rules) -> bool:
     """Tell whether a rule takes a quantile of the Reference's sample."""
-    return any(criteria.of == "reference" for _, criteria in _leaves(rules))
+    return any(criteria.of == "reference" for _, criteria in leaves(rules))
 
 
 def pool_quantiles(rules: Rules) -> tuple[PoolQuantile, ...]:
     """The quantiles that only a scan of the scored pool can tell, each once."""
     found: dict[PoolQuantile, None] = {}
-    for column, criteria in _leaves(rules):
+    for column, criteria in leaves(rules):
         if criteria.of == "pool":
             for rule in FRACTIONS:
                 fraction = getattr(criteria, rule)
@@ -121,11 +121,16 @@ def _tests(
         if fraction is None:
             continue
         if criteria.of == "pool":
-            name, cut = f"{column}.{rule}={_text(fraction)}", pool_cuts[(column, fraction, rule)]
+            cut = pool_cuts[(column, fraction, rule)]
         else:
-            name = f"{column}.{rule}={_text(fraction)} of reference"
             cut = quantile_cut(_reference_values(column, reference), fraction, rule)
-        yield Test(name, column, "at_least", cut)
+        yield Test(quantile_name(column, criteria, rule), column, "at_least", cut)
+
+
+def quantile_name(column: str, criteria: Criteria, rule: Rule) -> str:
+    """The name of a fraction's test, which is the reason of what it drops."""
+    suffix = " of reference" if criteria.of == "reference" else ""
+    return f"{column}.{rule}={_text(getattr(criteria, rule))}{suffix}"
 
 
 def _text(number: float) -> str:
@@ -142,10 +147,11 @@ def _reference_values(column: str, reference: pa.Table | None) -> npt.NDArray[np
     return np.asarray(reference.column(column).to_numpy(), dtype=np.float32)
 
 
-def _leaves(rules: Rules) -> Iterator[tuple[str, Criteria]]:
+def leaves(rules: Rules) -> Iterator[tuple[str, Criteria]]:
+    """The column rules of a tree, in the order written, repetitions included."""
     for item in (rules.all or ()) + (rules.any or ()):
         if isinstance(item, Rules):
-            yield from _leaves(item)
+            yield from leaves(item)
         else:
             yield from item.items()
 

@@ -11,8 +11,10 @@ from curate.outputs import Store
 from curate.schema import SCHEMA_VERSION
 from curate.shards import Shard, list_shards
 from curate.subsets import Subset
+from curate.thresholds import Threshold
 
 REFERENCE_FOLDER: Final = "reference"
+SAMPLE_SCORES: Final = "reference/sample_scores.parquet"
 FIT_IDENTITY: Final = "reference/identity.json"
 CONFIG: Final = "config.yaml"
 
@@ -27,6 +29,7 @@ class Outcome:
         seconds: stage -> wall time.
         subset: the selected subset, where there is one.
         output_shards: filtered shards in place, where they were written.
+        thresholds: what the Reference's sample says of the rules' fractions.
     """
 
     run_dir: str
@@ -34,6 +37,7 @@ class Outcome:
     seconds: dict[str, float] = field(default_factory=dict)
     subset: Subset | None = None
     output_shards: int | None = None
+    thresholds: tuple[Threshold, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -72,5 +76,6 @@ def configured_parts(config: Config) -> dict[str, Any]:
         "reference": config.reference.model_dump(mode="json"),
         "limits": limits,
         "verify_sha256": config.input.verify_sha256,
+        "costly_scores": list(config.costly_scores),
         "save_embeddings": config.output.save_embeddings,
     }

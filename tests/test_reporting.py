@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,6 +20,7 @@ from curate.manifest import Counts, RunDir
 from curate.outputs import Store
 from curate.reporting import MAX_LISTED, printable
 from curate.shards import Shard
+from curate.thresholds import sample_thresholds
 from curate.verification import Findings, verify
 from curate.workspace import Outcome
 
@@ -147,3 +150,19 @@ def test_reasons_that_this_version_does_not_know_are_shown_all_the_same(
     path = scored_run.folder / "state/00000.json"
     path.write_text(path.read_text().replace("undecodable_image", "from_the_future"))
     assert "from_the_future" in shown(reporting.print_status, scored_run.run)
+
+
+def test_thresholds_are_printed_with_their_warnings() -> None:
+    tree = {"clip_score": {"drop_lowest": 0.05, "of": "reference"}, "width": {"keep_highest": 0.5}}
+    values = np.linspace(0, 1, 400, dtype=np.float32)
+    sample = pa.table({"clip_score": values, "width": np.arange(400, dtype=np.int32)})
+    found = sample_thresholds(Rules.model_validate({"all": [tree]}), sample)
+    lines = shown(reporting.print_outcome, Outcome("run", thresholds=found)).splitlines()
+    assert lines[0] == "thresholds on the Reference's sample, with 95 % intervals:"
+    assert lines[1] == "  clip_score.drop_lowest=0.05 of reference"
+    assert lines[2].startswith("    cut at 0.050, standard error 0.011 (0.0")
+    assert "  width.keep_highest=0.5" in lines
+    (text,) = [line for line in lines if line.startswith("warning: ")]
+    assert "clip_score.drop_lowest=0.05 of reference: a Reference of 400 pairs" in text
+    assert "reference.samples: at least 1900" in text
+    assert "thresholds" not in shown(reporting.print_outcome, Outcome("run"))
