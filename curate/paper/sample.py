@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from curate import reference
+from curate import reference_files
 from curate.errors import ReferenceFileError
 from curate.numerics.posterior import Link, Posterior
 from curate.outputs import Store
@@ -55,7 +55,7 @@ class PaperSample:
         return len(self.image)
 
     def posterior(self, scale: float = 1.0, bias: float = 0.0) -> Posterior:
-        """This model's link; at s = 1, b = 0, the paper's setting, unless told otherwise."""
+        """The model's link; at s = 1, b = 0, the paper's setting, unless told otherwise."""
         return Posterior(self.link, scale=scale, bias=bias)
 
 
@@ -103,11 +103,11 @@ def load_sample(store: Store, name: str) -> PaperSample:
     Raises:
         ReferenceFileError: the sample is missing or damaged.
     """
-    model = reference.load(store, REFERENCE_FOLDER).description["model"]
-    table = reference.load_sample_table(store, REFERENCE_FOLDER)
-    place = store.path(f"{REFERENCE_FOLDER}/{reference.SAMPLE}")
+    model = reference_files.load(store, REFERENCE_FOLDER).description["model"]
+    table = reference_files.load_sample_table(store, REFERENCE_FOLDER)
+    place = store.path(f"{REFERENCE_FOLDER}/{reference_files.SAMPLE}")
     try:
-        data = store.read_bytes(f"{REFERENCE_FOLDER}/{reference.SAMPLE}")
+        data = store.read_bytes(f"{REFERENCE_FOLDER}/{reference_files.SAMPLE}")
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
             image, text = arrays["image"], arrays["text"]
     except (OSError, LookupError, ValueError) as exc:
