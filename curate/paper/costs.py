@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -105,11 +105,11 @@ def measure_costs(
     method: Method, sizes: Sequence[int], request: Mapping[str, Any]
 ) -> Iterator[Cost]:
     """One measurement for each size; those of the exact prior stop before they take too long."""
-    last: Cost | None = None
+    last = Cost(1, 0.0, 0)
     for n in sizes:
-        if method.task == "prepare_exact" and last is not None:
-            if last.seconds * (n / last.n) ** 2 > PRIOR_SECONDS:
-                return
+        expected = last.seconds * (n / last.n) ** 2
+        if method.task == "prepare_exact" and expected > PRIOR_SECONDS:
+            return
         units = QUERIES if method.task.startswith("query") else 1
         answer = probe({**request, "task": method.task, "n": n, "units": units})
         last = Cost(n, answer["seconds"], answer["bytes"])
@@ -126,7 +126,7 @@ def probe(request: Mapping[str, Any]) -> dict[str, Any]:
     path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
     threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     try:
-        done = subprocess.run(  # noqa: S603 - this program, and a request of our own
+        done = subprocess.run(
             [sys.executable, "-m", "curate.paper.probe"],
             input=json.dumps(request),
             capture_output=True,
@@ -201,8 +201,8 @@ def report(
 
 _FITTED_NOTE: Final = (
     "Least squares of log cost on log n over `fitted` sizes: those whose cost is at least"
-    f" {DOMINATES:g} times that of the smallest size; where fewer than two are, the cost is flat and"
-    " all sizes are fitted. Memory below 1 MiB counts as 1 MiB, the resolution. The norm's"
+    f" {DOMINATES:g} times that of the smallest size; where fewer than two are, the cost is flat"
+    " and all sizes are fitted. Memory below 1 MiB counts as 1 MiB, the resolution. The norm's"
     " pre-inference is with `prior: uniform`; `prior: model` adds the exact prior."
 )
 _COSTS_NOTE: Final = (
@@ -241,10 +241,8 @@ def _left_out(costs: Mapping[Method, Sequence[Cost]], sizes: Sequence[int]) -> I
 
 
 def _reading(fitted: Sequence[Mapping[str, Any]], costs: Mapping[Method, Sequence[Cost]]) -> str:
-    last: Callable[[str], Cost] = lambda task: next(  # noqa: E731 - one expression, used twice
-        its[-1] for m, its in costs.items() if m.task == task
-    )
-    exact, norm = last("query_exact"), last("query_norm")
+    last = {method.task: its[-1] for method, its in costs.items()}
+    exact, norm = last["query_exact"], last["query_norm"]
     grown = {(f["method"], f["part"]): f for f in fitted}
     per_query = [grown[m, METHODS[2].part] for m in ("exact", "norm")]
     return (

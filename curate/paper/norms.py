@@ -127,7 +127,7 @@ def _figure(
     measured: Mapping[tuple[Kind, Kind], Measured], name: str, settings: PaperConfig
 ) -> Any:
     """Images above, texts below; a column for each way of training and evaluating."""
-    panels = []
+    panels: list[list[Panel]] = []
     for modality in MODALITIES:
         panels.append([])
         for (training, evaluated), found in measured.items():

@@ -98,8 +98,9 @@ def query_norm(request: dict[str, Any]) -> Work:
     width = queries.shape[1]
     factor, offset = torch.eye(width), torch.zeros(width)
 
+    parts = [queries[at : at + QUERIES_AT_ONCE] for at in range(0, len(queries), QUERIES_AT_ONCE)]
+
     def work() -> Any:
-        parts = queries.split(QUERIES_AT_ONCE)
         return [informativeness(part, offset, factor) for part in parts]
 
     return work, lambda: (queries, factor, offset)

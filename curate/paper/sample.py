@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -103,30 +102,23 @@ def load_sample(store: Store, name: str) -> PaperSample:
     Raises:
         ReferenceFileError: the sample is missing or damaged.
     """
-    model = reference_files.load(store, REFERENCE_FOLDER).description["model"]
+    fitted = reference_files.load(store, REFERENCE_FOLDER)
+    found = reference_files.load_sample(store, REFERENCE_FOLDER, fitted)
     table = reference_files.load_sample_table(store, REFERENCE_FOLDER)
-    place = store.path(f"{REFERENCE_FOLDER}/{reference_files.SAMPLE}")
-    try:
-        data = store.read_bytes(f"{REFERENCE_FOLDER}/{reference_files.SAMPLE}")
-        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-            image, text = arrays["image"], arrays["text"]
-    except (OSError, LookupError, ValueError) as exc:
+    if not len(found.image) == len(found.text) == table.num_rows:
         raise ReferenceFileError(
-            f"{place} cannot be read: {exc!r}; delete its folder and run again"
-        ) from exc
-    if not len(image) == len(text) == table.num_rows:
-        raise ReferenceFileError(
-            f"{place} holds {len(image)} images, {len(text)} texts and {table.num_rows} rows;"
-            " delete its folder and run again"
+            f"{store.path(REFERENCE_FOLDER)} holds {len(found.image)} images, {len(found.text)}"
+            f" texts and {table.num_rows} rows; delete it and run again"
         )
+    model = fitted.description["model"]
     return PaperSample(
         name=name,
         model=model,
         link=model["link"],
         scale=model["logit_scale"],
         bias=model["logit_bias"],
-        image=image,
-        text=text,
+        image=found.image,
+        text=found.text,
         image_norm=table[IMAGE_NORM].to_numpy(),
         text_norm=table[TEXT_NORM].to_numpy(),
         table=table,
