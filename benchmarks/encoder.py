@@ -20,7 +20,8 @@ import torch
 
 from curate.config import ModelConfig, ReferenceConfig
 from curate.encoder import AUTOCAST_DTYPE, Encoder, resolve_device
-from curate.reference import Scorer, fit
+from curate.reference import fit
+from curate.scorer import Scorer
 
 
 def rate(step: Callable[[], object], batch: int, seconds: float, threads: int = 1) -> float:
@@ -69,7 +70,7 @@ def ours(config: ModelConfig, batch: int, seconds: float) -> dict[str, float]:
     tokens = rng.integers(1, 400, (batch, info.context_length), dtype=np.int32)
     first = encoder.encode(pixels, tokens)
     embeddings = first.image.cpu().numpy(), first.text.cpu().numpy()
-    reference, _, _ = fit(*embeddings, ReferenceConfig(samples=batch), info)
+    reference, _ = fit(*embeddings, ReferenceConfig(samples=batch), info)
     scorer = Scorer(reference, info.device)
 
     def encode() -> torch.Tensor:

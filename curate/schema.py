@@ -6,6 +6,7 @@ name of its own.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import pyarrow as pa
@@ -42,6 +43,10 @@ TEXT_INFORMATIVENESS: Final = "text_informativeness"
 CLIP_SCORE: Final = "clip_score"
 IMAGE_NORM: Final = "image_norm"
 TEXT_NORM: Final = "text_norm"
+IMAGE_INFORMATION_GAIN: Final = "image_information_gain"
+TEXT_INFORMATION_GAIN: Final = "text_information_gain"
+IMAGE_LANDMARK_GAIN: Final = "image_information_gain_landmarks"
+TEXT_LANDMARK_GAIN: Final = "text_information_gain_landmarks"
 
 SCORE_COLUMNS: Final = (
     IMAGE_INFORMATIVENESS,
@@ -50,37 +55,59 @@ SCORE_COLUMNS: Final = (
     IMAGE_NORM,
     TEXT_NORM,
 )
-"""What the model says of a pair. float32; informativeness in nats, norms before normalisation."""
+"""What the model says of a pair. float32; informativeness in nats, norms before normalisation.
+Next to free beside the embedding, so that every run has them."""
+
+EXACT_COLUMNS: Final = (IMAGE_INFORMATION_GAIN, TEXT_INFORMATION_GAIN)
+"""Exact KL against the Reference's sample, float32, nats: O(samples x d) per embedding."""
+
+LANDMARK_COLUMNS: Final = (IMAGE_LANDMARK_GAIN, TEXT_LANDMARK_GAIN)
+"""KL against the Reference's landmarks, float32, nats: O(landmarks x d) per embedding."""
+
+COSTLY_COLUMNS: Final = EXACT_COLUMNS + LANDMARK_COLUMNS
+"""Computed and written only where the configuration lists them under `scores`."""
+
+ALL_SCORES: Final = SCORE_COLUMNS + COSTLY_COLUMNS
 
 METADATA_COLUMNS: Final = ("width", "height", "caption_chars", "caption_words")
 """What the bytes say of a pair, usable in rules like a score."""
 
-RULE_COLUMNS: Final = SCORE_COLUMNS + METADATA_COLUMNS
+RULE_COLUMNS: Final = ALL_SCORES + METADATA_COLUMNS
 
-SCORES_SCHEMA: Final = pa.schema(
-    [
-        pa.field("shard", pa.string(), nullable=False),
-        pa.field("index", pa.int32(), nullable=False),
-        pa.field("key", pa.string(), nullable=False),
-        pa.field("uid", pa.string(), nullable=False),
-        pa.field("uid_derived", pa.bool_(), nullable=False),
-        pa.field("status", pa.string(), nullable=False),
-        pa.field("error", pa.string()),
-        *(pa.field(name, pa.float32()) for name in SCORE_COLUMNS),
-        pa.field("width", pa.int32()),
-        pa.field("height", pa.int32()),
-        pa.field("caption_chars", pa.int32()),
-        pa.field("caption_words", pa.int32()),
-        pa.field("tar_offset", pa.int64(), nullable=False),
-        pa.field("tar_size", pa.int64(), nullable=False),
-    ],
-    metadata={"curate.schema_version": str(SCHEMA_VERSION)},
-)
-"""scores/SHARD.parquet: one row per sample, kept or not, in the order of the shard.
 
-`tar_offset` and `tar_size` (bytes) locate the sample's members, headers and padding included, in
-the input tar, so that the filter pass copies byte ranges and parses nothing.
-"""
+def scores_schema(costly: Sequence[str] = ()) -> pa.Schema:
+    """The columns of scores/SHARD.parquet: one row per sample, kept or not, in shard order.
+
+    `tar_offset` and `tar_size` (bytes) locate the sample's members, headers and padding included,
+    in the input tar, so that the filter pass copies byte ranges and parses nothing.
+
+    Args:
+        costly: those of COSTLY_COLUMNS that the run computes.
+    """
+    names = (*SCORE_COLUMNS, *(name for name in COSTLY_COLUMNS if name in costly))
+    return pa.schema(
+        [
+            pa.field("shard", pa.string(), nullable=False),
+            pa.field("index", pa.int32(), nullable=False),
+            pa.field("key", pa.string(), nullable=False),
+            pa.field("uid", pa.string(), nullable=False),
+            pa.field("uid_derived", pa.bool_(), nullable=False),
+            pa.field("status", pa.string(), nullable=False),
+            pa.field("error", pa.string()),
+            *(pa.field(name, pa.float32()) for name in names),
+            pa.field("width", pa.int32()),
+            pa.field("height", pa.int32()),
+            pa.field("caption_chars", pa.int32()),
+            pa.field("caption_words", pa.int32()),
+            pa.field("tar_offset", pa.int64(), nullable=False),
+            pa.field("tar_size", pa.int64(), nullable=False),
+        ],
+        metadata={"curate.schema_version": str(SCHEMA_VERSION)},
+    )
+
+
+SCORES_SCHEMA: Final = scores_schema()
+"""The columns that every run has."""
 
 KEPT: Final = "kept"
 DUPLICATE_UID: Final = "duplicate_uid"

@@ -23,7 +23,7 @@ from curate.images import PixelSpec, decode, to_pixels
 from curate.loading import Tokenize, Tokens
 from curate.manifest import Counts, counts_of_statuses
 from curate.samples import Rejection, Sample
-from curate.schema import OK, SCORE_COLUMNS, SCORES_SCHEMA
+from curate.schema import OK, SCORE_COLUMNS, scores_schema
 
 Float32 = npt.NDArray[np.float32]
 
@@ -64,6 +64,7 @@ class BatchPlan:
         max_pixels: limit on a picture's declared size.
         batch_size: pairs per batch.
         depth: batches in flight before the oldest is waited for.
+        costly: those of COSTLY_COLUMNS that the embedder returns.
     """
 
     pixels: PixelSpec
@@ -71,6 +72,7 @@ class BatchPlan:
     max_pixels: int
     batch_size: int
     depth: int = 3
+    costly: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -92,8 +94,9 @@ class _Pending:
 class ShardScores:
     """The rows of one shard while they are being computed."""
 
-    def __init__(self, shard: str) -> None:
+    def __init__(self, shard: str, costly: tuple[str, ...] = ()) -> None:
         self._shard = shard
+        self._costly = costly
         self._rows: list[_Row] = []
         self._scores: dict[int, dict[str, float]] = {}
         self._embeddings: dict[int, tuple[npt.NDArray[Any], npt.NDArray[Any]]] = {}
@@ -137,11 +140,12 @@ class ShardScores:
         return counts_of_statuses(row.status for row in self._rows)
 
     def to_table(self) -> pa.Table:
-        """The rows as SCORES_SCHEMA. Raises AccountingError if a scored row lacks its scores."""
+        """The rows as `scores_schema`. Raises AccountingError if a scored row lacks its scores."""
         missing = [i for i, r in enumerate(self._rows) if (r.status == OK) != (i in self._scores)]
         if missing:
             raise AccountingError(f"shard {self._shard}: rows {missing[:5]} have no result")
-        rows, none = self._rows, dict.fromkeys(SCORE_COLUMNS)
+        names = (*SCORE_COLUMNS, *self._costly)
+        rows, none = self._rows, dict.fromkeys(names)
         scores = [self._scores.get(i, none) for i in range(len(rows))]
         columns: dict[str, list[Any]] = {
             "shard": [self._shard] * len(rows),
@@ -151,7 +155,7 @@ class ShardScores:
             "uid_derived": [r.item.uid_derived for r in rows],
             "status": [r.status for r in rows],
             "error": [r.error for r in rows],
-            **{name: [s.get(name) for s in scores] for name in SCORE_COLUMNS},
+            **{name: [s.get(name) for s in scores] for name in names},
             "width": [r.size[0] if r.size else None for r in rows],
             "height": [r.size[1] if r.size else None for r in rows],
             "caption_chars": [r.caption_chars for r in rows],
@@ -159,7 +163,7 @@ class ShardScores:
             "tar_offset": [r.item.tar_offset for r in rows],
             "tar_size": [r.item.tar_size for r in rows],
         }
-        return pa.Table.from_pydict(columns, schema=SCORES_SCHEMA)
+        return pa.Table.from_pydict(columns, schema=scores_schema(self._costly))
 
     def embeddings(self, dtype: npt.DTypeLike) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
         """Image and text embeddings [n, d] of all rows; NaN where a row has none."""
@@ -204,7 +208,7 @@ def score_samples(
     Returns:
         All rows of the shard, embeddings included where the client returns them.
     """
-    scores = ShardScores(shard)
+    scores = ShardScores(shard, plan.costly)
     waiting: deque[_Pending] = deque()
     batch: list[tuple[int, Pixels, str]] = []
     seen = [0, 0]

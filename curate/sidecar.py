@@ -10,20 +10,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from curate.errors import ShardError
-from curate.schema import METADATA_COLUMNS, SCORE_COLUMNS
+from curate.schema import RULE_COLUMNS
 from curate.shards import Shard, read_beside
 
 ENDING: Final = ".parquet"
 """What img2dataset calls a shard's table."""
 
-OWN_COLUMNS: Final = ("key", "uid", *SCORE_COLUMNS, *METADATA_COLUMNS)
+OWN_COLUMNS: Final = ("key", "uid", *RULE_COLUMNS)
+"""As far as the run has computed them."""
 
 
 def join_sidecar(rows: pa.Table, shard: Shard) -> tuple[pa.Table, str | None]:
     """Join the input sidecar to score rows by key; the tar is trusted where they differ.
 
     Args:
-        rows: of SCORES_SCHEMA, the kept samples.
+        rows: of `scores_schema`, the kept samples.
         shard: the input shard, beside which the sidecar lies.
 
     Returns:
@@ -31,7 +32,7 @@ def join_sidecar(rows: pa.Table, shard: Shard) -> tuple[pa.Table, str | None]:
         lacks the key), and the score columns, which replace any of the same name. And a note on
         what did not fit, or None.
     """
-    own = rows.select(OWN_COLUMNS)
+    own = rows.select([name for name in OWN_COLUMNS if name in rows.column_names])
     try:
         data = read_beside(shard, ENDING)
         if data is None:
@@ -58,8 +59,8 @@ def _join(own: pa.Table, table: pa.Table) -> tuple[pa.Table, str | None]:
         if differing := sum(theirs not in (None, ours) for ours, theirs in pairs):
             notes.append(f"{differing} uids differ from the tar's")
     columns = {name: own[name] for name in ("key", "uid")}
-    columns |= {name: joined[name] for name in joined.column_names if name not in OWN_COLUMNS}
-    columns |= {name: own[name] for name in OWN_COLUMNS if name not in columns}
+    columns |= {name: joined[name] for name in joined.column_names if name not in own.column_names}
+    columns |= {name: own[name] for name in own.column_names if name not in columns}
     return pa.table(columns), "; ".join(notes) or None
 
 

@@ -12,19 +12,19 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
 from factories import json_bytes, sample_members, tar_bytes
 
-from curate import filtering, reference, subsets
+from curate import filtering, reference_files, subsets
 from curate.config import ReferenceConfig, Rules
 from curate.encoder import Encoder
 from curate.loading import load_tokenizer
 from curate.manifest import IDENTITY, Counts, Marker, RunDir, counts_of_statuses
 from curate.outputs import Store
 from curate.pipeline.light import FilterWorker
-from curate.reference import Reference, Sample, Scorer
+from curate.reference import Reference, Sample, fit
 from curate.samples import SamplePolicy
 from curate.schema import IMAGE_NORM, OK, SCORE_COLUMNS, SCORES_SCHEMA, TEXT_NORM
+from curate.scorer import Scorer, score_sample
 from curate.scoring import BatchPlan, ModelOutput
 from curate.shard_tasks import ScoreTask, embed_chosen, score_shard
 from curate.shards import Shard, list_shards
@@ -81,12 +81,9 @@ def fit_locally(
         images.append(image[usable])
         texts.append(text[usable])
     image, text = np.concatenate(images), np.concatenate(texts)
-    fitted, p_image, p_text = reference.fit(image, text, config, encoder.info)
+    fitted, sample = fit(image, text, config, encoder.info)
     table = pa.concat_tables(tables).combine_chunks()
-    for name, values in Scorer(fitted)(torch.from_numpy(image), torch.from_numpy(text)).items():
-        at = table.schema.get_field_index(name)
-        table = table.set_column(at, table.schema.field(at), pa.array(values.numpy()))
-    return fitted, Sample(image, text, p_image, p_text, table)
+    return fitted, score_sample(fitted, sample, table, ())
 
 
 @dataclass(frozen=True)
@@ -118,7 +115,7 @@ def score_locally(run: RunDir, spec: str, encoder: Encoder, **fields: Any) -> Lo
     shards = list_shards(spec)
     run.write_manifest(shards)
     fitted, sample = fit_locally(encoder, shards)
-    reference.save(run.store, "reference", fitted, sample)
+    reference_files.save(run.store, "reference", fitted, sample)
     identity = run.claim(IDENTITY, {"reference_sha256": fitted.identity})
     client = LocalClient(encoder, Scorer(fitted))
     for shard in shards:

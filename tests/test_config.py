@@ -24,7 +24,7 @@ from curate.config import (
     to_yaml,
 )
 from curate.errors import ConfigError
-from curate.schema import RULE_COLUMNS, SCORE_COLUMNS
+from curate.schema import ALL_SCORES, COSTLY_COLUMNS, RULE_COLUMNS, SCORE_COLUMNS
 
 MINIMAL: dict[str, Any] = {"input": {"shards": "a.tar"}, "output": {"run_dir": "runs/x"}}
 
@@ -126,6 +126,26 @@ groups = st.recursive(
 )
 texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
 counts = st.integers(1, 10**12)
+
+
+def consistent(tree: dict[str, Any]) -> dict[str, Any]:
+    """Lists the costly scores of the rules, with the prior that they need."""
+    used = used_columns(tree.get("rules", {}))
+    costly = [name for name in COSTLY_COLUMNS if name in used or name in tree.get("scores", ())]
+    if costly:
+        cheap = [name for name in tree.get("scores", ()) if name in SCORE_COLUMNS]
+        reference = tree.get("reference", {}) | {"prior": "model"}
+        return tree | {"scores": cheap + costly, "reference": reference}
+    return tree
+
+
+def used_columns(rules: Any) -> set[str]:
+    """Every key of a tree of rules."""
+    if isinstance(rules, dict):
+        return set(rules).union(*map(used_columns, rules.values()))
+    return set().union(*map(used_columns, rules)) if isinstance(rules, list) else set()
+
+
 trees = st.fixed_dictionaries(
     {
         "input": st.fixed_dictionaries({"shards": texts | st.lists(texts, min_size=1)}),
@@ -140,12 +160,18 @@ trees = st.fixed_dictionaries(
     },
     optional={
         "rules": groups,
-        "scores": st.lists(st.sampled_from(SCORE_COLUMNS), min_size=1, unique=True),
+        "scores": st.lists(st.sampled_from(ALL_SCORES), min_size=1, unique=True),
         "reference": st.fixed_dictionaries(
             {},
             optional={
                 "samples": st.integers(2, 10**9),
-                "temperature": st.just("model") | st.floats(1e-30, 1e30),
+                "temperature": st.just("model")
+                | st.floats(1e-30, 1e30)
+                | st.fixed_dictionaries(
+                    {"scale": st.floats(1e-30, 1e30)}, optional={"bias": st.floats(-1e9, 1e9)}
+                ),
+                "trace_share": st.floats(1e-9, 1),
+                "landmarks": st.just("auto") | st.integers(2, 10**6),
                 "prior": st.sampled_from(["model", "uniform"]),
                 "covariance": st.sampled_from(["paper", "corrected"]),
                 "seed": st.integers(0, 2**70),
@@ -154,7 +180,7 @@ trees = st.fixed_dictionaries(
         ),
         "compute": st.fixed_dictionaries({"workers": st.just("auto") | counts}),
     },
-)
+).map(consistent)
 
 
 @settings(max_examples=60, deadline=None)
@@ -165,6 +191,31 @@ def test_every_valid_configuration_survives_yaml(tree: dict[str, Any]) -> None:
     assert again == config
     assert to_yaml(again) == to_yaml(config)
     assert digest(again.model_dump(mode="json")) == digest(config.model_dump(mode="json"))
+
+
+def test_a_rule_on_a_costly_score_asks_for_the_score() -> None:
+    tree = {
+        "input": {"shards": "x.tar"},
+        "output": {"run_dir": "r"},
+        "rules": {"all": [{"image_information_gain": {"min": 0.1}}]},
+    }
+    with pytest.raises(ConfigError, match=r"image_information_gain.*listed under `scores`"):
+        parse_config(tree)
+    config = parse_config(tree | {"scores": ["text_informativeness", "image_information_gain"]})
+    assert config.costly_scores == ("image_information_gain",)
+    assert not config.needs_landmarks
+
+
+def test_the_exact_scores_need_the_mean_posterior() -> None:
+    tree = {
+        "input": {"shards": "x.tar"},
+        "output": {"run_dir": "r"},
+        "scores": ["text_information_gain_landmarks"],
+        "reference": {"prior": "uniform"},
+    }
+    with pytest.raises(ConfigError, match=r"text_information_gain_landmarks.*prior to model"):
+        parse_config(tree)
+    assert parse_config(tree | {"reference": {}}).needs_landmarks
 
 
 def test_groups_nest_and_every_column_is_found() -> None:

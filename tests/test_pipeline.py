@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from pools import SIZES, config_of, write_shards
 from ray_workers import Doubler, Owner, Unstartable
 
-from curate import reference
+from curate import reference_files
 from curate.encoder import Encoder
 from curate.errors import (
     ConfigError,
@@ -31,7 +31,7 @@ from curate.outputs import Store
 from curate.pipeline.cluster import Cluster, cluster
 from curate.pipeline.mapping import MAX_ROWS_PER_BLOCK, block_count, map_rows, tallied, unwrapped
 from curate.progress import Task
-from curate.reference import Reference
+from curate.reference import Reference, Sample
 from curate.samples import SamplePolicy
 from curate.sampling import choose_threshold, hash_samples, sample_hash, sampling_order
 from curate.shards import list_shards
@@ -178,7 +178,7 @@ def started(
 
 
 @pytest.fixture(scope="module")
-def fitted(started: Any) -> tuple[Reference, reference.Sample]:
+def fitted(started: Any) -> tuple[Reference, Sample]:
     from curate.pipeline.stages import fit_reference
 
     store = Store(started.config.output.run_dir)
@@ -196,7 +196,7 @@ def _batch(encoder: Encoder, n: int = 6) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.ray
 class TestSession:
     def test_batch_size_does_not_matter(
-        self, started: Any, fitted: tuple[Reference, reference.Sample], tmp_path: Path
+        self, started: Any, fitted: tuple[Reference, Sample], tmp_path: Path
     ) -> None:
         from curate.pipeline.stages import score
 
@@ -204,8 +204,9 @@ class TestSession:
         tables = {}
         for size in (1, 7, 32):
             run = RunDir(Store(str(tmp_path / str(size))))
+            held = fitted[0], None
             changed = replace(started, compute=replace(started.compute, batch_size=size))
-            assert score(changed, run.store, shards, "id", (fitted[0], "reference"), None) == {}
+            assert score(changed, run.store, shards, "id", held, "reference", None) == {}
             tables[size] = [run.store.read_table(f"scores/{s.id}.parquet") for s in shards]
         for size in (1, 7):
             for ours, theirs in zip(tables[size], tables[32], strict=True):
@@ -218,7 +219,7 @@ class TestSession:
                         assert ours[name].equals(theirs[name])
 
     def test_shards_that_cannot_be_read_fail_alone(
-        self, started: Any, fitted: tuple[Reference, reference.Sample], tmp_path: Path
+        self, started: Any, fitted: tuple[Reference, Sample], tmp_path: Path
     ) -> None:
         from curate.pipeline.stages import score
 
@@ -226,7 +227,7 @@ class TestSession:
         shards = list_shards(f"{tmp_path}/pool/*.tar")
         (tmp_path / "pool" / "00000.tar").unlink()
         run = RunDir(Store(str(tmp_path / "run")))
-        errors = score(started, run.store, shards, "id", (fitted[0], "reference"), None)
+        errors = score(started, run.store, shards, "id", (fitted[0], None), "reference", None)
         assert set(errors) == {"00000"}
         assert "cannot be opened" in errors["00000"]
         assert run.failures() == errors
@@ -244,14 +245,14 @@ class TestSession:
             fit_reference(started, Store(str(tmp_path)), shards)
 
     def test_a_bug_while_scoring_names_the_shard_and_keeps_the_others(
-        self, started: Any, fitted: tuple[Reference, reference.Sample], tmp_path: Path
+        self, started: Any, fitted: tuple[Reference, Sample], tmp_path: Path
     ) -> None:
         from curate.pipeline.stages import score
 
         write_shards(tmp_path / "pool", (3, 2))
         shards = list_shards(f"{tmp_path}/pool/*.tar")
         run = RunDir(Store(str(tmp_path / "run")))
-        assert score(started, run.store, shards[:1], "id", (fitted[0], "r"), None) == {}
+        assert score(started, run.store, shards[:1], "id", (fitted[0], None), "r", None) == {}
         # A worker that is told of a geometry the model does not have stands for any bug.
         spec = replace(started.model.pixels, size=(7, 7))
         broken = replace(started, model=replace(started.model, pixels=spec))
@@ -269,7 +270,7 @@ class TestSession:
     def test_a_killed_embedder_comes_back_and_answers(
         self,
         started: Any,
-        fitted: tuple[Reference, reference.Sample],
+        fitted: tuple[Reference, Sample],
         tiny_encoder: Encoder,
         tmp_path: Path,
     ) -> None:
@@ -278,8 +279,8 @@ class TestSession:
         from curate.pipeline.actors import LeastLoaded, ReferenceHandle
 
         store = Store(str(tmp_path))
-        reference.save(store, "reference", *fitted)
-        handle = ReferenceHandle("id", (ray.put(fitted[0]),), store, "reference")
+        reference_files.save(store, "reference", *fitted)
+        handle = ReferenceHandle("id", (ray.put((fitted[0], None)),), store, "reference")
         client = LeastLoaded(started.embedders, "score", handle, True)
         pixels, tokens = _batch(tiny_encoder)
         first = client.collect(client.submit(pixels, tokens))
@@ -290,7 +291,7 @@ class TestSession:
                 np.testing.assert_array_equal(again.scores[name], values)
 
     def test_the_reference_is_read_from_its_file_when_the_object_is_gone(
-        self, fitted: tuple[Reference, reference.Sample], local_ray: None, tmp_path: Path
+        self, fitted: tuple[Reference, Sample], local_ray: None, tmp_path: Path
     ) -> None:
         import ray
 
@@ -298,11 +299,11 @@ class TestSession:
 
         # Owned by a process that dies: what becomes of the object if a driver goes down.
         owner = ray.remote(Owner).options(num_cpus=0).remote()
-        kept = ray.get(owner.put.remote(fitted[0]))
+        kept = ray.get(owner.put.remote((fitted[0], None)))
         store = Store(str(tmp_path))
         handle = ReferenceHandle("id", tuple(kept), store, "reference")
-        fetch = ray.remote(ReferenceHandle.get).options(num_cpus=0, max_retries=0)
-        assert ray.get(fetch.remote(handle)).identity == fitted[0].identity
+        fetch = ray.remote(ReferenceHandle.fetch).options(num_cpus=0, max_retries=0)
+        assert ray.get(fetch.remote(handle))[0].identity == fitted[0].identity
         ray.kill(owner)
         deadline = time.monotonic() + 60
         lost = None
@@ -314,8 +315,8 @@ class TestSession:
                 lost = exc
         assert lost is not None, "the object outlived its owner"
         assert "holds no complete Reference" in str(lost)
-        reference.save(store, "reference", *fitted)
-        assert ray.get(fetch.remote(handle)).identity == fitted[0].identity
+        reference_files.save(store, "reference", *fitted)
+        assert ray.get(fetch.remote(handle))[0].identity == fitted[0].identity
 
 
 def _kill_embedder() -> None:

@@ -16,13 +16,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from local_run import LocalRun
 
-from curate import reference
+from curate import reference_files
 from curate.config import ReferenceConfig
 from curate.encoder import ModelInfo
 from curate.errors import ReferenceFileError
 from curate.images import PixelSpec
 from curate.outputs import Store
-from curate.reference import Reference, Scorer, fit, load, posterior_of, save, to_bytes
+from curate.reference import Reference, check_model, fit, posterior_of, to_bytes
+from curate.reference_files import load, save_fitted
+from curate.scorer import Scorer
 
 SIDES = ("image", "text")
 FIELDS = ("mean", "metric", "factor", "offset")
@@ -101,7 +103,7 @@ def test_a_reference_is_the_formula_written_out(
     image, text = pairs()
     info = model(link)
     config = ReferenceConfig(prior=prior, covariance=covariance, temperature=temperature)
-    found, p_image, p_text = fit(image, text, config, info)
+    found, sample = fit(image, text, config, info)
     s = info.logit_scale if temperature == "model" else temperature
     b = info.logit_bias if temperature == "model" else 0.0
     u, v = image.astype(np.float64), text.astype(np.float64)
@@ -109,8 +111,8 @@ def test_a_reference_is_the_formula_written_out(
         want_image, want_text = naive_prior(v, u, link, s, b), naive_prior(u, v, link, s, b)
     else:
         want_image = want_text = [1 / len(u)] * len(u)
-    np.testing.assert_allclose(p_image, want_image, rtol=1e-12)
-    np.testing.assert_allclose(p_text, want_text, rtol=1e-12)
+    np.testing.assert_allclose(sample.image_weights, want_image, rtol=1e-12)
+    np.testing.assert_allclose(sample.text_weights, want_text, rtol=1e-12)
     gains = link == "sigmoid" and covariance == "corrected"
     for side, (own, other, p_own, p_other) in {
         "image": (u, v, want_image, want_text),
@@ -141,7 +143,7 @@ def quadratic(rows: Any, side: Any) -> list[float]:
 @pytest.mark.parametrize("link", ["softmax", "sigmoid"])
 def test_a_score_is_half_the_quadratic_form(link: str) -> None:
     image, text = pairs(40)
-    found, _, _ = fit(image, text, ReferenceConfig(), model(link))
+    found, _ = fit(image, text, ReferenceConfig(), model(link))
     new_image, new_text = pairs(9, seed=7)
     scores = Scorer(found)(torch.from_numpy(new_image), torch.from_numpy(new_text))
     for name, rows, side in (
@@ -229,7 +231,7 @@ def fitted() -> Reference:
 @pytest.mark.parametrize("folder", ["reference", ""])
 def test_what_is_saved_loads_to_the_bit(tmp_path: Path, fitted: Reference, folder: str) -> None:
     store = Store(str(tmp_path))
-    save(store, folder, fitted, None)
+    save_fitted(store, folder, fitted)
     again = load(store, folder)
     for side in SIDES:
         for field in FIELDS:
@@ -239,15 +241,15 @@ def test_what_is_saved_loads_to_the_bit(tmp_path: Path, fitted: Reference, folde
     assert again.description == json.loads(json.dumps(fitted.description))
     assert again.identity == fitted.identity
     first = (tmp_path / folder / "reference.npz").read_bytes()
-    save(store, folder, again, None)
+    save_fitted(store, folder, again)
     assert (tmp_path / folder / "reference.npz").read_bytes() == first == to_bytes(fitted)
 
 
 def test_a_sample_is_saved_with_its_scores(scored_run: LocalRun) -> None:
     with np.load(scored_run.folder / "reference" / "sample.npz") as arrays:
-        assert np.array_equal(arrays["image"], scored_run.sample.image)
+        assert np.array_equal(arrays["image"], scored_run.sample.embeddings.image)
         assert arrays["text_weights"].sum() == pytest.approx(1, abs=1e-12)
-    table = reference.load_sample_table(scored_run.store, "reference")
+    table = reference_files.load_sample_table(scored_run.store, "reference")
     assert table.equals(scored_run.sample.table)
 
 
@@ -306,7 +308,7 @@ DAMAGES = {
 def test_every_damage_is_a_reference_file_error(
     tmp_path: Path, fitted: Reference, damage: str
 ) -> None:
-    save(Store(str(tmp_path)), "reference", fitted, None)
+    save_fitted(Store(str(tmp_path)), "reference", fitted)
     DAMAGES[damage](tmp_path / "reference")
     with pytest.raises(ReferenceFileError, match="reference") as caught:
         load(Store(str(tmp_path)), "reference")
@@ -319,7 +321,7 @@ def test_any_flipped_bit_of_the_arrays_is_found(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
     store = Store(str(tmp_path_factory.mktemp("flip")))
-    save(store, "r", fit(*pairs(), ReferenceConfig(), model())[0], None)
+    save_fitted(store, "r", fit(*pairs(), ReferenceConfig(), model())[0])
     content = bytearray(store.read_bytes("r/reference.npz"))
     at = data.draw(st.integers(0, len(content) - 1))
     content[at] ^= 1 << data.draw(st.integers(0, 7))
@@ -330,25 +332,25 @@ def test_any_flipped_bit_of_the_arrays_is_found(
 
 def test_a_missing_or_broken_sample_is_named(tmp_path: Path, fitted: Reference) -> None:
     store = Store(str(tmp_path))
-    save(store, "reference", fitted, None)
+    save_fitted(store, "reference", fitted)
     with pytest.raises(ReferenceFileError, match=r"sample_scores\.parquet is missing.*of: pool"):
-        reference.load_sample_table(store, "reference")
+        reference_files.load_sample_table(store, "reference")
     store.write_bytes("reference/sample_scores.parquet", b"junk")
     with pytest.raises(ReferenceFileError, match=r"sample_scores\.parquet"):
-        reference.load_sample_table(store, "reference")
+        reference_files.load_sample_table(store, "reference")
 
 
 def test_a_reference_of_another_model_is_refused(fitted: Reference) -> None:
-    reference.check_model(fitted, model(precision="bf16", device="cuda"))
+    check_model(fitted, model(precision="bf16", device="cuda"))
     other = model(fingerprint="0123456789abcdef" * 4, name="other")
     with pytest.raises(ReferenceFileError) as caught:
-        reference.check_model(fitted, other)
+        check_model(fitted, other)
     for part in ("'tiny'", "'other'", "0123456789ab", "ffffffffffff"):
         assert part in str(caught.value)
 
 
 def test_a_reference_lies_on_any_store(fitted: Reference) -> None:
     store = Store("memory://curate-reference-test")
-    save(store, "reference", fitted, None)
+    save_fitted(store, "reference", fitted)
     assert load(store, "reference").identity == fitted.identity
     store.remove("")

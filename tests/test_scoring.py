@@ -20,9 +20,10 @@ from curate.config import ReferenceConfig
 from curate.encoder import Encoder
 from curate.errors import AccountingError
 from curate.images import PixelSpec
-from curate.reference import Scorer, fit
+from curate.reference import fit
 from curate.samples import Rejection, Sample
 from curate.schema import OK, SCORE_COLUMNS, SCORES_SCHEMA
+from curate.scorer import Scorer
 from curate.scoring import BatchPlan, ModelOutput, ShardScores, embeddings_to_bytes, score_samples
 
 PICTURES = [jpeg(40, 40, seed=i) for i in range(4)]

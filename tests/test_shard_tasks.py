@@ -19,11 +19,11 @@ from curate.encoder import Encoder
 from curate.errors import OutputError, ShardError
 from curate.manifest import Counts, RunDir
 from curate.outputs import Store
-from curate.reference import Scorer
 from curate.rules import build
 from curate.samples import SamplePolicy
 from curate.sampling import choose_threshold, hash_samples
 from curate.schema import SCORES_SCHEMA
+from curate.scorer import Scorer
 from curate.scoring import BatchPlan
 from curate.shard_tasks import ScoreTask, embed_chosen, score_shard
 from curate.shards import Shard

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import field_validator
+from pydantic import field_validator, model_validator
 
 from curate.config.base import Frozen
 from curate.config.paper import PaperConfig
-from curate.config.rules import Rules
+from curate.config.rules import Rules, rule_columns
 from curate.config.sections import (
     ComputeConfig,
     InputConfig,
@@ -17,9 +17,9 @@ from curate.config.sections import (
     OutputConfig,
     ReferenceConfig,
 )
-from curate.schema import SCORE_COLUMNS
+from curate.schema import ALL_SCORES, COSTLY_COLUMNS, LANDMARK_COLUMNS, SCORE_COLUMNS
 
-ScoreColumn = Literal[SCORE_COLUMNS]  # type: ignore[valid-type]  # as above
+ScoreColumn = Literal[ALL_SCORES]  # type: ignore[valid-type]  # as in rules
 
 
 class Config(Frozen):
@@ -29,8 +29,8 @@ class Config(Frozen):
     input: InputConfig
     reference: ReferenceConfig = ReferenceConfig()
     scores: tuple[ScoreColumn, ...] = SCORE_COLUMNS
-    """Scores that must be in the output. The ones known today cost next to nothing beside the
-    embedding and are always written; a score that costs more will be computed only when listed."""
+    """Scores that must be in the output. Those of SCORE_COLUMNS cost next to nothing beside the
+    embedding and are always written, those of COSTLY_COLUMNS only when listed."""
     rules: Rules = Rules(all=())
     sweep: None = None
     output: OutputConfig
@@ -44,3 +44,31 @@ class Config(Frozen):
         if not value or len(set(value)) != len(value):
             raise ValueError("list at least one score, each once")
         return value
+
+    @model_validator(mode="after")
+    def _rules_have_their_scores(self) -> Config:
+        if missing := sorted(rule_columns(self.rules) & set(COSTLY_COLUMNS) - set(self.scores)):
+            raise ValueError(
+                f"rules use {', '.join(missing)}, which costs extra and is computed only when"
+                " listed under `scores`; add it there"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _exact_scores_have_a_prior(self) -> Config:
+        if self.costly_scores and self.reference.prior != "model":
+            raise ValueError(
+                f"{self.costly_scores[0]} is defined against the mean posterior: set"
+                " reference.prior to model"
+            )
+        return self
+
+    @property
+    def costly_scores(self) -> tuple[str, ...]:
+        """The listed scores that cost extra, in the order of the columns."""
+        return tuple(name for name in COSTLY_COLUMNS if name in self.scores)
+
+    @property
+    def needs_landmarks(self) -> bool:
+        """Whether a landmark score is listed."""
+        return bool(set(LANDMARK_COLUMNS) & set(self.scores))

@@ -40,6 +40,13 @@ class InputConfig(Frozen):
     the hash of the original download, which resizing changes."""
 
 
+class Temperature(Frozen):
+    """A logit scale with a bias, where a number alone is a scale with bias 0."""
+
+    scale: Annotated[Float, Field(gt=0.0, allow_inf_nan=False)]
+    bias: Annotated[Float, Field(allow_inf_nan=False)] = 0.0
+
+
 class ReferenceConfig(Frozen):
     """The sample that means and covariances are fitted on."""
 
@@ -48,7 +55,14 @@ class ReferenceConfig(Frozen):
     samples: Annotated[Int, Field(ge=2)] = 10_000
     prior: Literal["model", "uniform"] = "model"
     covariance: Literal["corrected", "paper"] = "corrected"
-    temperature: Literal["model"] | Annotated[Float, Field(gt=0.0, allow_inf_nan=False)] = 1.0
+    temperature: (
+        Literal["model"] | Annotated[Float, Field(gt=0.0, allow_inf_nan=False)] | Temperature
+    ) = 1.0
+    trace_share: Annotated[Float, Field(gt=0.0, le=1.0)] = 1.0
+    """Share of the covariance's trace that the informativeness keeps. Less is cheaper; what it
+    costs in error is measured on the sample and kept in reference.json."""
+    landmarks: Auto | Annotated[Int, Field(ge=2)] = "auto"
+    """Clusters per modality, fitted when a landmark score is listed; auto is 4 times the width."""
     seed: Annotated[Int, Field(ge=0)] = 0
 
 

@@ -235,7 +235,8 @@ def _root(covariance: torch.Tensor) -> torch.Tensor:
     """L with L L^T = covariance, [d, r], without the directions that are rounding."""
     values, vectors = torch.linalg.eigh(covariance)
     kept = values > len(values) * torch.finfo(torch.float64).eps * values[-1].clamp_min(0)
-    return vectors[:, kept] * values[kept].sqrt()
+    root: torch.Tensor = vectors[:, kept] * values[kept].sqrt()
+    return root
 
 
 def _scaled(

@@ -24,10 +24,11 @@ from curate.manifest import Counts, RunDir
 from curate.numerics.selection import Node
 from curate.outputs import Store
 from curate.pipeline.light import Batch, describe_root, shards_of
-from curate.reference import Reference, Scorer
-from curate.reference import load as load_reference
+from curate.reference import Reference, SampleEmbeddings
+from curate.reference_files import load, load_sample
 from curate.samples import SamplePolicy
-from curate.schema import IMAGE_NORM, TEXT_NORM
+from curate.schema import EXACT_COLUMNS, IMAGE_NORM, TEXT_NORM
+from curate.scorer import Scorer
 from curate.scoring import BatchPlan, ModelOutput
 from curate.shard_tasks import ScoreTask, embed_chosen, score_shard
 from curate.shards import Shard
@@ -38,7 +39,7 @@ BATCHES_IN_FLIGHT: Final = 3
 
 @dataclass(frozen=True)
 class ReferenceHandle:
-    """The broadcast Reference, and the file to read it from should the object be lost.
+    """The broadcast Reference, and the files to read it from should the object be lost.
 
     The object reference travels inside a tuple, so that Ray passes it on instead of fetching it
     for every call.
@@ -48,14 +49,32 @@ class ReferenceHandle:
     objects: tuple[Any, ...]
     store: Store
     folder: str
+    costly: tuple[str, ...] = ()
 
-    def get(self) -> Reference:
-        """Fetch the Reference, from the object store or from its file."""
+    def fetch(self) -> tuple[Reference, SampleEmbeddings | None]:
+        """Fetch the Reference and its sample, from the object store or from their files."""
         try:
-            fetched: Reference = ray.get(self.objects[0])
+            fetched: tuple[Reference, SampleEmbeddings | None] = ray.get(self.objects[0])
         except ObjectLostError:
-            return load_reference(self.store, self.folder)
+            return read_for_scoring(self.store, self.folder, self.costly)
         return fetched
+
+    def scorer(self, device: str) -> Scorer:
+        """Build the scorer on a device."""
+        reference, sample = self.fetch()
+        return Scorer(reference, device, self.costly, sample)
+
+
+def read_for_scoring(
+    store: Store, folder: str, costly: tuple[str, ...]
+) -> tuple[Reference, SampleEmbeddings | None]:
+    """Read a Reference, and its sample where a score is taken against it.
+
+    Raises:
+        ReferenceFileError: either is missing or damaged.
+    """
+    fitted = load(store, folder)
+    return fitted, load_sample(store, folder, fitted) if set(costly) & set(EXACT_COLUMNS) else None
 
 
 class Embedder:
@@ -82,7 +101,7 @@ class Embedder:
     def _scoring(self, reference: ReferenceHandle, device: str) -> Scorer:
         with self._loading:
             if self._scorer is None or self._scorer[0] != reference.identity:
-                self._scorer = reference.identity, Scorer(reference.get(), device)
+                self._scorer = reference.identity, reference.scorer(device)
             return self._scorer[1]
 
     def embed(self, pixels: Pixels, tokens: Tokens) -> ModelOutput:
@@ -195,13 +214,14 @@ class SampleJob:
     threshold: int
 
 
-def _task(job: WorkerJob, **fields: Any) -> ScoreTask:
+def _task(job: WorkerJob, costly: tuple[str, ...] = (), **fields: Any) -> ScoreTask:
     plan = BatchPlan(
         pixels=job.model.pixels,
         tokenize=load_tokenizer(job.model.name, job.model.context_length),
         max_pixels=job.policy.image_pixels,
         batch_size=job.batch_size,
         depth=BATCHES_IN_FLIGHT,
+        costly=costly,
     )
     return ScoreTask(policy=job.policy, plan=plan, **fields)
 
@@ -224,6 +244,7 @@ class ScoreWorker:
         self._run = RunDir(job.worker.run)
         self._task = _task(
             job.worker,
+            job.reference.costly,
             identity=job.identity,
             save_embeddings=job.save_embeddings,
             preview=job.preview,

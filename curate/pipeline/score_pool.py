@@ -9,14 +9,15 @@ from collections.abc import Mapping, Sequence
 from importlib import metadata
 from typing import Any, Final
 
-from curate import __version__, reference, rules
+from curate import __version__, reference_files, rules
 from curate.errors import RunDirError
 from curate.manifest import IDENTITY
 from curate.numerics.selection import Node
 from curate.outputs import Store
+from curate.pipeline.actors import read_for_scoring
 from curate.pipeline.cluster import Cluster
 from curate.pipeline.stages import Session, fit_reference, score, session
-from curate.reference import Reference
+from curate.reference import Reference, check_model
 from curate.shards import Shard
 from curate.workspace import (
     FIT_IDENTITY,
@@ -48,8 +49,9 @@ def score_pool(
         fitted = _ensure_reference(work, started, shards, outcome)
         identity = work.run.claim(IDENTITY, _score_parts(work, started, fitted))
         begin = time.monotonic()
+        held = read_for_scoring(work.store, REFERENCE_FOLDER, work.config.costly_scores)
         outcome.unreadable = score(
-            started, work.store, todo, identity, (fitted, REFERENCE_FOLDER), _preview(work)
+            started, work.store, todo, identity, held, REFERENCE_FOLDER, _preview(work)
         )
         outcome.seconds["score"] = time.monotonic() - begin
         _write_provenance(work, started, resources, outcome)
@@ -69,7 +71,7 @@ def _preview(work: Workspace) -> Node | None:
         return None
     sample = None
     if rules.needs_reference(chosen):
-        sample = reference.load_sample_table(work.store, REFERENCE_FOLDER)
+        sample = reference_files.load_sample_table(work.store, REFERENCE_FOLDER)
     return rules.build(chosen, {}, sample)
 
 
@@ -86,34 +88,32 @@ def _ensure_reference(
             "precision": started.model.precision,
             "link": started.model.link,
             "verify_sha256": work.config.input.verify_sha256,
+            "costly_scores": list(work.config.costly_scores),
         }
         work.run.claim(FIT_IDENTITY, parts)
-        if not work.store.exists(f"{REFERENCE_FOLDER}/{reference.DESCRIPTION}"):
+        if not work.store.exists(f"{REFERENCE_FOLDER}/{reference_files.DESCRIPTION}"):
             begin = time.monotonic()
             source = shards if config.shards is None else listed(config.shards)
             fitted, sample = fit_reference(started, work.store, source)
-            reference.save(work.store, REFERENCE_FOLDER, fitted, sample)
+            reference_files.save(work.store, REFERENCE_FOLDER, fitted, sample)
             outcome.seconds["fit"] = time.monotonic() - begin
-        fitted = reference.load(work.store, REFERENCE_FOLDER)
-    reference.check_model(fitted, started.model)
+        fitted = reference_files.load(work.store, REFERENCE_FOLDER)
+    check_model(fitted, started.model)
     return fitted
 
 
 def _adopt_reference(work: Workspace, path: str) -> Reference:
     # Copied, so that the run directory tells by itself what its scores mean.
     origin = Store(path)
-    fitted = reference.load(origin, "")
-    if work.store.exists(f"{REFERENCE_FOLDER}/{reference.DESCRIPTION}"):
-        if reference.load(work.store, REFERENCE_FOLDER).identity != fitted.identity:
+    fitted = reference_files.load(origin, "")
+    if work.store.exists(f"{REFERENCE_FOLDER}/{reference_files.DESCRIPTION}"):
+        if reference_files.load(work.store, REFERENCE_FOLDER).identity != fitted.identity:
             raise RunDirError(
                 f"{work.store}/{REFERENCE_FOLDER} holds another Reference than"
                 f" reference.path={path!r}; choose another output.run_dir, or delete this one"
             )
     else:
-        if origin.exists(reference.SAMPLE_SCORES):
-            table = reference.load_sample_table(origin, "")
-            work.store.write_table(f"{REFERENCE_FOLDER}/{reference.SAMPLE_SCORES}", table)
-        reference.save(work.store, REFERENCE_FOLDER, fitted, None)
+        fitted = reference_files.copy(origin, work.store, REFERENCE_FOLDER)
     return fitted
 
 

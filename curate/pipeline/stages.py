@@ -16,11 +16,11 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 import ray
-import torch
 
 from curate.config import Config
 from curate.encoder import ModelInfo
 from curate.errors import ShardError
+from curate.fidelity import with_fidelity
 from curate.numerics.selection import Node
 from curate.outputs import Store
 from curate.pipeline.actors import (
@@ -36,10 +36,11 @@ from curate.pipeline.compute import ComputePlan, plan_compute
 from curate.pipeline.light import HashWorker
 from curate.pipeline.mapping import map_rows, shard_rows, tallied, unwrapped
 from curate.progress import Task
-from curate.reference import Reference, Sample, Scorer, fit
+from curate.reference import Reference, Sample, SampleEmbeddings, fit
 from curate.samples import SamplePolicy
 from curate.sampling import choose_threshold, sampling_order
 from curate.schema import OK
+from curate.scorer import score_sample
 from curate.shards import Shard
 
 FIRST_SAMPLING_SHARDS: Final = 16
@@ -135,7 +136,8 @@ def score(
     run: Store,
     shards: Sequence[Shard],
     identity: str,
-    reference: tuple[Reference, str],
+    reference: tuple[Reference, SampleEmbeddings | None],
+    folder: str,
     preview: Node | None,
 ) -> dict[str, str]:
     """Score and commit shards.
@@ -145,7 +147,8 @@ def score(
         run: the run directory.
         shards: those not committed yet.
         identity: of the scores.
-        reference: the Reference, and its folder in the run directory.
+        reference: the Reference, and its sample where a score is taken against it.
+        folder: of the Reference in the run directory.
         preview: rules that can be decided on the way, for the progress line.
 
     Returns:
@@ -153,7 +156,8 @@ def score(
     """
     if not shards:
         return {}
-    handle = ReferenceHandle(identity, (ray.put(reference[0]),), run, reference[1])
+    costly = session.config.costly_scores
+    handle = ReferenceHandle(identity, (ray.put(reference),), run, folder, costly)
     task = Task("score", len(shards), shows_drops=preview is not None)
     with tallied(task) as tally:
         job = ScoreJob(
@@ -182,19 +186,16 @@ def fit_reference(
         ShardError: none of the shards can be read.
         ReferenceFileError: too few pairs can be used.
     """
-    settings = session.config.reference
+    config, settings = session.config, session.config.reference
     chosen, threshold = _choose(session, shards)
     with tallied(Task("fit", len(chosen))) as tally:
         job = SampleJob(session.worker_job(run, tally), settings.seed, threshold)
         rows = list(session.map(chosen, SampleWorker, {"job": job}))
     rows.sort(key=lambda row: str(row["id"]))
     table, image, text = _assemble(rows)
-    reference, image_weights, text_weights = fit(image, text, settings, session.model)
-    scorer = Scorer(reference)
-    for name, values in scorer(torch.from_numpy(image), torch.from_numpy(text)).items():
-        at = table.schema.get_field_index(name)
-        table = table.set_column(at, table.schema.field(at), pa.array(values.numpy()))
-    return reference, Sample(image, text, image_weights, text_weights, table)
+    reference, sample = fit(image, text, settings, session.model, landmarks=config.needs_landmarks)
+    reference = with_fidelity(reference, sample)
+    return reference, score_sample(reference, sample, table, config.costly_scores)
 
 
 def _choose(session: Session, shards: Sequence[Shard]) -> tuple[list[Shard], int]:

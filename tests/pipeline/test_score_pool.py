@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from local_run import LocalRun
 
-from curate import reference
+from curate import reference_files
 from curate.config import parse_config
 from curate.errors import RunDirError
 from curate.outputs import Store
@@ -20,12 +20,12 @@ def test_another_reference_is_refused(pristine_run: LocalRun, tmp_path: Path) ->
     tree = {"input": {"shards": "x.tar"}, "output": {"run_dir": str(tmp_path / "run")}}
     work = open_workspace(parse_config(tree))
     adopted = _adopt_reference(work, str(place))
-    copy = reference.load(work.store, REFERENCE_FOLDER)
+    copy = reference_files.load(work.store, REFERENCE_FOLDER)
     assert copy.identity == adopted.identity
     assert _adopt_reference(work, str(place)).identity == adopted.identity
 
-    other = reference.load(Store(str(place)), "")
+    other = reference_files.load(Store(str(place)), "")
     other.image.mean[0] += 1e-3
-    reference.save(Store(str(tmp_path)), "other", other, None)
+    reference_files.save_fitted(Store(str(tmp_path)), "other", other)
     with pytest.raises(RunDirError, match="another Reference"):
         _adopt_reference(work, str(tmp_path / "other"))
