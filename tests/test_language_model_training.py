@@ -7,6 +7,7 @@ import io
 import json
 import math
 import tarfile
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ import pytest
 import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from curate.errors import ConfigError, ShardError
@@ -21,6 +23,7 @@ from curate.training.config import load_as
 from curate.training.language_model import (
     BOS_ID,
     EOS_ID,
+    HeldOut,
     LanguageModelConfig,
     build_language_model,
     config_of_arguments,
@@ -87,19 +90,29 @@ def naive_surprisal(model: torch.nn.Module, ids: list[int]) -> float:
     return total
 
 
+@dataclass(frozen=True)
+class Trained:
+    """A tiny model, exported, and what was measured."""
+
+    folder: Path
+    figures: HeldOut
+    config: LanguageModelConfig
+
+
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A trained and exported tiny model."""
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     folder = tmp_path_factory.mktemp("lm")
-    shard = write_shard(folder / "captions.tar", CAPTIONS)
-    train_language_model(tiny_config(shard), folder / "model")
-    return folder / "model"
+    config = tiny_config(write_shard(folder / "captions.tar", CAPTIONS))
+    return Trained(folder / "model", train_language_model(config, folder / "model"), config)
 
 
-def test_the_exported_folder_is_the_model_that_was_measured(tmp_path: Path) -> None:
-    shard = write_shard(tmp_path / "captions.tar", CAPTIONS)
-    config = tiny_config(shard)
-    figures = train_language_model(config, tmp_path / "model")
+@pytest.fixture(scope="module")
+def tokenizer() -> Tokenizer:
+    return learn_byte_tokenizer(CAPTIONS, 320)
+
+
+def test_the_exported_folder_is_the_model_that_was_measured(trained: Trained) -> None:
+    figures, config = trained.figures, trained.config
     # 27 equally likely captions of a pattern: far below the 300 of the untrained model.
     assert 1 < figures.perplexity < 30
     assert figures.captions == 3
@@ -107,19 +120,19 @@ def test_the_exported_folder_is_the_model_that_was_measured(tmp_path: Path) -> N
         math.log(figures.perplexity) * figures.tokens / figures.captions
     )
 
-    model = AutoModelForCausalLM.from_pretrained(tmp_path / "model").eval()
-    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "model")
-    assert (tmp_path / "model" / "model.safetensors").is_file()
+    model = AutoModelForCausalLM.from_pretrained(trained.folder).eval()
+    tokenizer = AutoTokenizer.from_pretrained(trained.folder)
+    assert (trained.folder / "model.safetensors").is_file()
     _, held = split_captions(CAPTIONS, config.hold_out, np.random.default_rng([config.seed, 6]))
     total = sum(naive_surprisal(model, tokenizer(caption)["input_ids"]) for caption in held)
     assert total / len(held) == pytest.approx(figures.nats_per_caption, rel=1e-5)
-    recipe = json.loads((tmp_path / "model" / "training.json").read_text())
+    recipe = json.loads((trained.folder / "training.json").read_text())
     assert recipe["shards"] == ["captions.tar"]
 
 
-def test_every_string_has_a_probability(trained: Path) -> None:
-    model = AutoModelForCausalLM.from_pretrained(trained).eval()
-    tokenizer = AutoTokenizer.from_pretrained(trained)
+def test_every_string_has_a_probability(trained: Trained) -> None:
+    model = AutoModelForCausalLM.from_pretrained(trained.folder).eval()
+    tokenizer = AutoTokenizer.from_pretrained(trained.folder)
     assert tokenizer.model_max_length == model.config.n_positions == 24
     assert (tokenizer.bos_token_id, tokenizer.eos_token_id) == (BOS_ID, EOS_ID)
     assert tokenizer("")["input_ids"] == [BOS_ID, EOS_ID]
@@ -141,16 +154,14 @@ def test_every_string_has_a_probability(trained: Path) -> None:
 @given(st.text(max_size=40))
 @example("<|bos|> <|pad|>")
 @settings(deadline=None, max_examples=60)
-def test_the_spelling_loses_nothing(caption: str) -> None:
-    tokenizer = learn_byte_tokenizer(CAPTIONS, 320)
+def test_the_spelling_loses_nothing(tokenizer: Tokenizer, caption: str) -> None:
     ids = tokenizer.encode(caption).ids
     assert (ids[0], ids[-1]) == (BOS_ID, EOS_ID)
     assert tokenizer.decode(ids[1:-1], skip_special_tokens=False) == caption
 
 
-def test_surprisal_is_the_naive_sum_whatever_the_batch(tmp_path: Path) -> None:
-    config = tiny_config(tmp_path / "absent.tar")
-    tokenizer = learn_byte_tokenizer(CAPTIONS, 320)
+def test_surprisal_is_the_naive_sum_whatever_the_batch(tokenizer: Tokenizer) -> None:
+    config = tiny_config(Path("absent.tar"))
     model = build_language_model(config, tokenizer.get_vocab_size()).eval()
     rows = encode_captions(tokenizer, [*AWKWARD, *CAPTIONS[:6]], 24)
     assert max(map(len, rows)) == 24
@@ -167,7 +178,7 @@ def test_surprisal_is_the_naive_sum_whatever_the_batch(tmp_path: Path) -> None:
 
 
 def test_a_seed_decides_the_weights(tmp_path: Path) -> None:
-    shard = write_shard(tmp_path / "captions.tar", CAPTIONS)
+    shard = write_shard(tmp_path / "captions.tar", CAPTIONS[:30])
     weights = []
     for out, seed in (("first", 0), ("second", 0), ("third", 1)):
         train_language_model(tiny_config(shard, epochs=1, seed=seed), tmp_path / out)
@@ -175,9 +186,8 @@ def test_a_seed_decides_the_weights(tmp_path: Path) -> None:
     assert weights[0] == weights[1] != weights[2]
 
 
-def test_training_lowers_the_loss(tmp_path: Path) -> None:
-    config = tiny_config(tmp_path / "absent.tar")
-    tokenizer = learn_byte_tokenizer(CAPTIONS, 320)
+def test_training_lowers_the_loss(tokenizer: Tokenizer) -> None:
+    config = tiny_config(Path("absent.tar"))
     model = build_language_model(config, tokenizer.get_vocab_size())
     losses = list(fit_language_model(model, encode_captions(tokenizer, CAPTIONS, 24), config))
     assert len(losses) == 4

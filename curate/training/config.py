@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import yaml
 from pydantic import (
@@ -19,11 +19,13 @@ from pydantic import (
 from curate.errors import ConfigError
 
 
-class _Frozen(BaseModel):
+class FrozenConfig(BaseModel):
+    """Base of all choices: immutable, and a misspelt field is an error."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class NoiseConfig(_Frozen):
+class NoiseConfig(FrozenConfig):
     """How much is drawn, and how much of it each epoch pairs at random.
 
     Attributes:
@@ -41,7 +43,7 @@ class NoiseConfig(_Frozen):
     hold_out: bool = False
 
 
-class ArchitectureConfig(_Frozen):
+class ArchitectureConfig(FrozenConfig):
     """Sizes of the two towers.
 
     Attributes:
@@ -63,7 +65,7 @@ class ArchitectureConfig(_Frozen):
     dropout: float = Field(default=0.2, ge=0, lt=1)
 
 
-class OptimiserConfig(_Frozen):
+class OptimiserConfig(FrozenConfig):
     """AdamW with a linear warm-up and a cosine decay to zero.
 
     Attributes:
@@ -81,7 +83,7 @@ class OptimiserConfig(_Frozen):
     max_scale: float = Field(default=100.0, gt=0)
 
 
-class TrainConfig(_Frozen):
+class TrainConfig(FrozenConfig):
     """A training run.
 
     Attributes:
@@ -104,6 +106,9 @@ class TrainConfig(_Frozen):
         if logits == "unnormalised" and info.data.get("loss") == "clip":
             raise ValueError("raw embeddings are trained with loss: siglip (--loss siglip) only")
         return logits
+
+
+Run = TypeVar("Run", bound=FrozenConfig)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -144,6 +149,15 @@ def load_config(path: Path | None, **overrides: object) -> TrainConfig:
     """The run described by a YAML file, with fields replaced by ``overrides``.
 
     Raises:
+        ConfigError: as :func:`load_as`.
+    """
+    return load_as(TrainConfig, path, **overrides)
+
+
+def load_as(kind: type[Run], path: Path | None, **overrides: object) -> Run:
+    """A YAML file's choices, validated as ``kind``, with fields replaced by ``overrides``.
+
+    Raises:
         ConfigError: naming each wrong field, its value and what is allowed.
     """
     try:
@@ -153,7 +167,7 @@ def load_config(path: Path | None, **overrides: object) -> TrainConfig:
     if not isinstance(document, dict):
         raise ConfigError(f"{path}: a mapping is expected, found {type(document).__name__}")
     try:
-        return TrainConfig.model_validate({**document, **overrides})
+        return kind.model_validate({**document, **overrides})
     except ValidationError as exc:
         lines = [
             f"{'.'.join(str(part) for part in error['loc'])}: {error['msg']}"

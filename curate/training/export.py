@@ -10,7 +10,7 @@ from open_clip.model import CLIP
 from safetensors.torch import save_file
 from tokenizers import Tokenizer
 
-from curate.training.config import TrainConfig
+from curate.training.config import FrozenConfig, TrainConfig
 from curate.training.model import PREPROCESS, model_config
 from curate.training.tokenizer import save_tokenizer
 
@@ -23,8 +23,6 @@ def export_model(model: CLIP, tokenizer: Tokenizer, config: TrainConfig, folder:
     """Write weights, configuration, tokenizer and recipe into ``folder``.
 
     Matrices, gains and biases are float16; logit scale and bias stay exact in float32.
-
-    The recipe names the shards by file name only: where they lay does not matter.
     """
     folder.mkdir(parents=True, exist_ok=True)
     state = {
@@ -38,9 +36,14 @@ def export_model(model: CLIP, tokenizer: Tokenizer, config: TrainConfig, folder:
     }
     _write_json(folder / CONFIG, document)
     save_tokenizer(tokenizer, folder, config.architecture.context_length)
+    write_recipe(config, folder / RECIPE)
+
+
+def write_recipe(config: FrozenConfig, path: Path) -> None:
+    """Write a run's choices; shards by file name only, since where they lay does not matter."""
     recipe = config.model_dump(mode="json")
     recipe["shards"] = [Path(shard).name for shard in recipe["shards"]]
-    _write_json(folder / RECIPE, recipe)
+    _write_json(path, recipe)
 
 
 def _write_json(path: Path, document: object) -> None:

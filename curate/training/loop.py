@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -44,7 +45,19 @@ def _optimiser(model: CLIP, settings: OptimiserConfig) -> torch.optim.AdamW:
     return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=_BETAS)
 
 
-def learning_rate(step: int, steps: int, settings: OptimiserConfig) -> float:
+class Schedule(Protocol):
+    """What the learning rate follows from."""
+
+    @property
+    def learning_rate(self) -> float:
+        """At its height."""
+
+    @property
+    def warmup_steps(self) -> int:
+        """Steps of the linear rise."""
+
+
+def learning_rate(step: int, steps: int, settings: Schedule) -> float:
     """Linear warm-up times a cosine decay to zero."""
     warm = min(1.0, (step + 1) / max(1, settings.warmup_steps))
     return settings.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * step / steps))

@@ -26,14 +26,22 @@ class Pair:
 
 def _decode(key: str, members: dict[str, bytes], shard: Path) -> Pair:
     encoded = next((members[s] for s in IMAGE_SUFFIXES if s in members), None)
-    if encoded is None or "txt" not in members:
-        raise ShardError(f"{shard}: sample {key!r} lacks its image or caption; repair the shard")
+    if encoded is None:
+        raise ShardError(f"{shard}: sample {key!r} lacks its image; repair the shard")
     try:
         image = Image.open(io.BytesIO(encoded)).convert("RGB")
-        caption = members["txt"].decode("utf-8")
-    except (OSError, UnicodeDecodeError) as exc:
+    except OSError as exc:
         raise ShardError(f"{shard}: sample {key!r} is damaged ({exc}); repair the shard") from exc
-    return Pair(key, image, caption)
+    return Pair(key, image, _caption(key, members, shard))
+
+
+def _caption(key: str, members: dict[str, bytes], shard: Path) -> str:
+    if "txt" not in members:
+        raise ShardError(f"{shard}: sample {key!r} lacks its caption; repair the shard")
+    try:
+        return members["txt"].decode("utf-8")
+    except UnicodeDecodeError as exc:
+        raise ShardError(f"{shard}: sample {key!r} is damaged ({exc}); repair the shard") from exc
 
 
 def _samples(shard: Path) -> Iterator[tuple[str, dict[str, bytes]]]:
@@ -53,6 +61,20 @@ def _samples(shard: Path) -> Iterator[tuple[str, dict[str, bytes]]]:
                 members[suffix] = stream.read()
     if members:
         yield key, members
+
+
+def read_captions(shards: Sequence[Path]) -> Iterator[str]:
+    """The caption of every sample of ``shards``, in order; pictures are not decoded.
+
+    Raises:
+        ShardError: as :func:`read_pairs`, but for damaged pictures.
+    """
+    for shard in shards:
+        try:
+            for key, members in _samples(shard):
+                yield _caption(key, members, shard)
+        except (OSError, tarfile.TarError) as exc:
+            raise ShardError(f"{shard}: cannot be read ({exc}); check the path") from exc
 
 
 def read_pairs(shards: Sequence[Path]) -> Iterator[Pair]:
