@@ -79,6 +79,12 @@ class ExportedModel:
         rows = normalize(rows, dim=-1) if self._is_normalised else rows
         return np.asarray(rows.double().numpy())
 
+    @property
+    def bias(self) -> float:
+        """The learnt bias of the logits; 0 where there is none."""
+        bias = self._model.logit_bias
+        return 0.0 if bias is None else float(bias.detach())
+
     def pairs(self, features: Features) -> Embedded:
         """Both sides of pairs."""
         return Embedded(self.images(features.rows), self.texts(features.texts))
@@ -140,6 +146,16 @@ def _unseen(
     }
 
 
+def _posterior(config: TrainConfig, model: ExportedModel) -> Posterior:
+    """The link at scale 1; of raw embeddings with the model's bias, since theirs is scale 1.
+
+    Without their bias most sigmoids of raw logits are saturated and the prior means nothing.
+    """
+    if config.logits == "unnormalised":
+        return Posterior("sigmoid", 1.0, model.bias)
+    return Posterior("softmax" if config.loss == "clip" else "sigmoid")
+
+
 def measure(
     config: TrainConfig, folder: Path, labelled: Sequence[Path], cache: Path
 ) -> dict[str, object]:
@@ -152,7 +168,7 @@ def measure(
         cache: folder for image features.
     """
     model = ExportedModel(folder, config.logits)
-    posterior = Posterior("softmax" if config.loss == "clip" else "sigmoid")
+    posterior = _posterior(config, model)
     sizes = config.architecture
     shards = [ShardChunk(shard) for shard in (*config.shards, *labelled)]
     features = extract(shards, sizes, cache)
