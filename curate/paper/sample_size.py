@@ -1,0 +1,131 @@
+"""Study: how large a sample is enough for a Reference."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from curate.config import PaperConfig
+from curate.paper.reference_error import (
+    ERRORS,
+    LOWEST,
+    RANKINGS,
+    TYPICAL,
+    draw_sizes,
+    powers,
+    summarise,
+    usable_sizes,
+)
+from curate.paper.sample import Labelled, PaperSample, Section
+from curate.paper.tables import Table
+
+if TYPE_CHECKING:  # the figure alone needs matplotlib
+    from matplotlib.figure import Figure
+
+
+def sample_size(
+    samples: Sequence[PaperSample], labelled: Mapping[str, Labelled], config: PaperConfig
+) -> Section:
+    """Study of the main model's sample, at the paper's temperature.
+
+    Args:
+        samples: the main model's first; the others are not looked at.
+        labelled: not looked at.
+        config: `sample_sizes` and `seed`.
+
+    Raises:
+        NumericsError: the sample is too small for two disjoint samples of the smallest size.
+    """
+    sample = samples[0]
+    sizes = usable_sizes(config.sample_sizes, len(sample))
+    found = draw_sizes(sample.image, sample.text, sample.posterior(), sizes, seed=config.seed)
+    rows = summarise(list(found))
+    fitted = powers(rows)
+    return Section(
+        name="sample_size",
+        title="How large a sample is enough",
+        reading=_reading(rows, fitted),
+        tables=_tables(rows, fitted, len(sample)),
+        figures={"sample_size": draw_figure(rows)},
+    )
+
+
+def draw_figure(rows: Sequence[Mapping[str, Any]]) -> Figure:
+    """Errors and rankings of `summarise` against sample size, on logarithmic axes."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 3.8), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for style, name in (("-o", "image"), ("--s", "text")):
+        mine = [row for row in rows if row["modality"] == name]
+        sizes = [row["pairs"] for row in mine]
+        for colour, measure in zip(("C0", "C1", "C2"), ERRORS, strict=True):
+            spread = [0.0 if math.isnan(r[f"{measure}_sd"]) else r[f"{measure}_sd"] for r in mine]
+            values = [row[measure] for row in mine]
+            label = f"{measure}, {name}"
+            left.errorbar(sizes, values, spread, fmt=style, color=colour, ms=3, label=label)
+        for colour, measure in zip(("C3", "C4"), RANKINGS, strict=True):
+            values = [1 - row[f"{measure}_apart"] for row in mine]
+            right.plot(sizes, values, style, color=colour, ms=3, label=f"{measure}, {name}")
+    sizes = sorted({row["pairs"] for row in rows})
+    left.plot(sizes, [n**-0.5 for n in sizes], ":", color="black", label="$n^{-1/2}$")
+    left.set(title="Relative error of the Reference", ylabel="error")
+    right.set(title="Two disjoint samples: disagreement", ylabel="1 - agreement")
+    for axes in (left, right):
+        axes.set(xscale="log", xlabel="pairs in the sample")
+        axes.minorticks_off()
+        axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
+        axes.legend(fontsize=6, ncols=2, loc="lower left")
+    left.set_yscale("log")
+    right.set_yscale("symlog", linthresh=1e-3)  # samples that agree wholly have a place
+    left.set_ylim(bottom=min(row["mean"] for row in rows) / 3)  # room for the legend
+    return figure
+
+
+def _reading(rows: Sequence[Mapping[str, Any]], fitted: Sequence[Mapping[str, Any]]) -> str:
+    largest = max(row["pairs"] for row in rows)
+    last = [row for row in rows if row["pairs"] == largest]
+    rank = min(row["spearman_apart"] for row in last)
+    lowest = min(row["lowest_apart"] for row in last)
+    means = [row["exponent"] for row in fitted if row["measure"] == "mean error"]
+    return (
+        f"References of two disjoint samples of {largest:,} pairs rank with a Spearman of at least"
+        f" {rank:.4f} and share at least {100 * lowest:.1f} % of their lowest {LOWEST:.0%}; the"
+        f" error of the mean falls with the power {min(means):.2f} to {max(means):.2f} of the"
+        " sample size (theory: -0.5)."
+    )
+
+
+def _tables(
+    rows: Sequence[Mapping[str, Any]], fitted: Sequence[Mapping[str, Any]], n: int
+) -> tuple[Table, ...]:
+    def columns(*measures: str) -> list[dict[str, Any]]:
+        names = [f"{m}{end}" for m in measures for end in ("", "_sd")]
+        return [{key: row[key] for key in ("modality", "pairs", "draws", *names)} for row in rows]
+
+    return (
+        Table.of(
+            "sample_size_errors",
+            "Error of the Reference against sample size",
+            f"Random subsets against all {n:,} pairs, divided by sqrt(1 - n/N). mean: distance of"
+            " the means over the spread of the embeddings; covariance, operator: relative error of"
+            " the metric in the Frobenius and in the operator norm. s = 1, prior `model`,"
+            " covariance `corrected`; mean and standard deviation over the draws.",
+            columns(*ERRORS),
+        ),
+        Table.of(
+            "sample_size_ranking",
+            "Ranking of the scores against sample size",
+            f"Scores of all {n:,} pairs: Spearman, and overlap of the lowest {LOWEST:.0%}, between"
+            " a subset's Reference and that of all pairs, and (apart) between those of two"
+            " disjoint subsets, which err independently.",
+            columns("spearman", "lowest", "spearman_apart", "lowest_apart"),
+        ),
+        Table.of(
+            "sample_size_powers",
+            "Fitted powers of the sample size",
+            f"Least squares of logarithms; the last column extrapolates to {TYPICAL:,} pairs.",
+            fitted,
+        ),
+    )
