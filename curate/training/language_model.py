@@ -54,7 +54,7 @@ class LanguageModelConfig(FrozenConfig):
     shards: tuple[Path, ...] = Field(min_length=1)
     seed: int = 0
     vocabulary: int = Field(default=4000, ge=300)
-    context_length: int = Field(default=128, ge=4)
+    context_length: int = Field(default=256, ge=4)
     layers: int = Field(default=3, ge=1)
     heads: int = Field(default=4, ge=1)
     width: int = Field(default=160, ge=16)
