@@ -257,7 +257,7 @@ class TestSession:
         spec = replace(started.model.pixels, size=(7, 7))
         broken = replace(started, model=replace(started.model, pixels=spec))
         with pytest.raises(WorkerError, match=r"00001\.tar"):
-            score(broken, run.store, shards[1:], "id", (fitted[0], "r"), None)
+            score(broken, run.store, shards[1:], "id", (fitted[0], None), "r", None)
         assert run.committed() == {"00000"}
 
     def test_a_model_that_is_not_there_is_named(self, local_ray: None, tmp_path: Path) -> None:

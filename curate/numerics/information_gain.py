@@ -65,12 +65,11 @@ class InformationGain:
 
     With y_t = log(p(t | u) / p(t)) up to a constant c(u), which normalises, KL is the mean of
     y - c under p(. | u). Two steps keep float32 within 1e-4 of the truth, even at s = 1, where
-    KL is a few thousandths and log p(t) about -9:
+    KL may be 1e-5 and log p(t) about -9:
 
     - what does not depend on u is taken into one offset per candidate in float64 beforehand;
-      with softmax the inner product is taken about both means first;
-    - sum_t p(t | u) - 1 is zero in theory and the error of c(u) in practice: subtracting it
-      leaves an error of second order.
+      with softmax the candidates are taken about their mean;
+    - the sum is taken in the form of `divergence`, blind to first-order errors of c(u).
 
     Args:
         candidates, prior, posterior, weights: as for `information_gain`.
@@ -140,10 +139,30 @@ class InformationGain:
     def _chunk(self, queries: torch.Tensor) -> torch.Tensor:
         ratio = link_log_weights(queries, self._v, self._posterior).add_(self._offset)
         ratio -= torch.logsumexp(ratio + self._log_prior, dim=1, keepdim=True)
-        probability = torch.exp(ratio + self._log_prior)
-        # sum p (log ratio - 1) + 1, with the sums' errors of first order cancelling.
-        total = ratio.sub_(1).mul_(probability).sum(dim=1, dtype=torch.float64)
-        return (total + 1).to(queries.dtype)
+        return divergence(ratio, self._log_prior)
+
+
+def divergence(ratio: torch.Tensor, log_prior: torch.Tensor) -> torch.Tensor:
+    """KL(p || prior) of log ratios log(p / prior), row by row.
+
+    With r = log(p / prior), KL = sum p r = sum prior (r e^r - e^r + 1), as both sum to one. Each
+    term of the second form is >= 0 and of second order in r: an error of the normaliser of p, the
+    same in every r, changes the sum by KL times itself, where the first form is off by all of it.
+
+    Args:
+        ratio: [n, m].
+        log_prior: [m].
+
+    Returns:
+        [n], nats, >= 0, dtype of the ratios; summed in float64.
+    """
+    small = ratio.clamp(max=1.0)
+    excess = torch.expm1(small)
+    light = (small * (excess + 1)).sub_(excess).mul_(log_prior.exp())
+    # Where p is far above its prior, e^r alone would overflow; p = e^(r + log prior) does not.
+    heavy = torch.exp(ratio + log_prior).mul_(ratio - 1).add_(log_prior.exp())
+    terms = torch.where(ratio < 1, light, heavy)
+    return terms.sum(dim=1, dtype=torch.float64).to(ratio.dtype)
 
 
 def checked_prior(prior: npt.ArrayLike, size: int) -> torch.Tensor:

@@ -20,13 +20,13 @@ import numpy.typing as npt
 import torch
 
 from curate.errors import NumericsError
-from curate.numerics.information_gain import CHUNK_BYTES, checked_prior
-from curate.numerics.posterior import Posterior, embedding_matrix
+from curate.numerics.information_gain import CHUNK_BYTES, checked_prior, divergence
+from curate.numerics.posterior import Posterior, embedding_matrix, link_log_weights
 
 FloatArray = npt.NDArray[np.float64]
 
 SCALING_ROUNDS: Final = 20
-"""Rounds of iterative scaling at most; two or three reach the tolerance at s = 16, 15 at 100."""
+"""Rounds of iterative scaling at most; see the tolerance."""
 
 SCALING_TOLERANCE: Final = 1e-3
 """Largest |log| between a cluster's prior and its mean posterior when scaling may stop: a
@@ -103,7 +103,8 @@ def fit_landmarks(
     pooled = float(mass @ variance)
     inside = p / mass[clusters]
     cap = _sums(-(inside * inside.log())[:, None], clusters, len(mass))[:, 0]
-    bias, tilt = _scaled(u, centroids, mass, posterior)
+    start = _start(u.mean(dim=0), v, centroids, clusters, posterior)
+    bias, tilt = _scaled(u, centroids, mass, start, posterior)
     return Landmarks(
         centroids=centroids.numpy(),
         prior=mass.numpy(),
@@ -190,11 +191,9 @@ class LandmarkGain:
             x = torch.nn.functional.logsigmoid(x)
         ratio = x.add_(self._offset)
         ratio -= torch.logsumexp(ratio + self._log_prior, dim=1, keepdim=True)
-        probability = torch.exp(ratio + self._log_prior)
-        inner = self._within(u, weight)
-        # sum P (log ratio - 1) + 1: see InformationGain.
-        total = inner.add_(ratio).sub_(1).mul_(probability).sum(dim=1, dtype=torch.float64)
-        return (total + 1).to(u.dtype)
+        between = divergence(ratio, self._log_prior)
+        within = self._within(u, weight).mul_(ratio.add_(self._log_prior).exp_())
+        return between + within.sum(dim=1, dtype=torch.float64).to(u.dtype)
 
     def _within(self, u: torch.Tensor, weight: torch.Tensor | None) -> torch.Tensor:
         """W_k(u), [n, K]: half the squared distance, bent so that it stays below the cap."""
@@ -239,11 +238,32 @@ def _root(covariance: torch.Tensor) -> torch.Tensor:
     return root
 
 
+def _start(
+    mean: torch.Tensor,
+    v: torch.Tensor,
+    centroids: torch.Tensor,
+    clusters: torch.Tensor,
+    posterior: Posterior,
+) -> torch.Tensor:
+    """beta_k with which the clusters' weights are right for the mean query; [K].
+
+    Exact for every query where clusters have one candidate each.
+    """
+    own = link_log_weights(mean[None], v, posterior)[0]
+    centre = link_log_weights(mean[None], centroids, posterior)[0]
+    excess = own - centre[clusters]
+    top = torch.full_like(centre, -torch.inf).scatter_reduce_(0, clusters, excess, "amax")
+    return top + _sums((excess - top[clusters]).exp()[:, None], clusters, len(top))[:, 0].log()
+
+
 def _scaled(
-    u: torch.Tensor, centroids: torch.Tensor, mass: torch.Tensor, posterior: Posterior
+    u: torch.Tensor,
+    centroids: torch.Tensor,
+    mass: torch.Tensor,
+    bias: torch.Tensor,
+    posterior: Posterior,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """beta_k by iterative scaling, and m_k, the mean of w u under P_k(u) over the queries."""
-    bias = mass.log()
     for _ in range(SCALING_ROUNDS):
         mean, _ = _responsibilities(u, centroids, bias, posterior, tilted=False)
         step = mass.log() - mean.log()
