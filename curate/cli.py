@@ -51,7 +51,13 @@ def finish(config: Config, command: str) -> None:
     """Run a command and print its outcome; exits with 3 if shards could not be read."""
     from curate import commands  # Ray and torch take seconds to import; --help must not
 
-    run: Callable[[Config], commands.Outcome] = getattr(commands, f"run_{command}")
+    run: Callable[[Config], commands.Outcome]
+    if command == "paper":
+        from curate.paper import command as paper_command
+
+        run = paper_command.run_paper
+    else:
+        run = getattr(commands, f"run_{command}")
     try:
         outcome = run(config)
     except KeyboardInterrupt:
@@ -109,6 +115,17 @@ def run(config: ConfigPath, override: Overrides = None) -> None:
     Example: `curate run configs/first.yaml --set output.run_dir=runs/second`
     """
     _stage(config, override, "all")
+
+
+@app.command()
+def paper(config: ConfigPath, override: Overrides = None) -> None:
+    """Reproduce the paper's analyses on a model and its pool: tables and figures in RUN_DIR/paper.
+
+    Embeds a sample of `reference.samples` pairs with the model and with those under `paper`.
+
+    Example: `curate paper configs/paper/own.yaml --set reference.samples=2000`
+    """
+    _stage(config, override, "paper")
 
 
 @app.command()

@@ -23,7 +23,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 
 # An import may go down or stay on its level. `schema` holds names only and imports nothing of
 # the project, which lets `config` check the columns of a rule against it.
-FOUNDATION, NUMERICS, STAGE, PIPELINE, TRAINING, ENTRY = range(6)
+FOUNDATION, NUMERICS, STAGE, PIPELINE, TRAINING, PAPER, ENTRY = range(7)
 LEVELS = {
     "curate.errors": FOUNDATION,
     "curate.schema": FOUNDATION,
@@ -31,6 +31,8 @@ LEVELS = {
     "curate.numerics": NUMERICS,
     "curate.pipeline": PIPELINE,
     "curate.training": TRAINING,
+    "curate.paper.command": ENTRY,  # the one that calls `commands`; before the package it lies in
+    "curate.paper": PAPER,
     "curate.commands": ENTRY,
     "curate.cli": ENTRY,
     "curate.demo": ENTRY,
@@ -39,7 +41,7 @@ LEVELS = {
     "curate.__main__": ENTRY,
     "jobs": ENTRY,
 }
-LEVEL_NAMES = ("foundation", "numerics", "stage", "pipeline", "training", "entry")
+LEVEL_NAMES = ("foundation", "numerics", "stage", "pipeline", "training", "paper", "entry")
 
 MODULE_LINES = 320  # two rooms are easier to live in than one hall
 JOB_LINES = 39  # a job is a call, not a program
@@ -183,6 +185,28 @@ def test_the_engine_does_without_drawings_and_training(package: str) -> None:
         if within(found.target, package)
     ]
     complain(offences, f"only demo, cli, training and jobs may import {package}:")
+
+
+def test_only_the_command_line_reaches_the_paper() -> None:
+    offences = [
+        f"{where(module, found.line)}: {module} imports {found.target}"
+        for module in MODULES
+        if not within(module, "curate.paper", "curate.cli")
+        for found in own_imports(module)
+        if within(found.target, "curate.paper")
+    ]
+    complain(offences, "the engine does without its analyses; only cli may import curate.paper:")
+
+
+def test_only_the_paper_draws() -> None:
+    offences = [
+        f"{where(module, found.line)}: {module} imports {found.target}"
+        for module in MODULES
+        if not within(module, "curate.paper")
+        for found in imports(module)
+        if within(found.target, "matplotlib")
+    ]
+    complain(offences, "only curate/paper may import matplotlib, which its extra installs:")
 
 
 def test_drawings_need_nothing_of_the_engine() -> None:

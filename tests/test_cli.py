@@ -18,7 +18,7 @@ from curate.config import Config, Rules
 from curate.errors import ShardError
 from curate.workspace import Outcome
 
-COMMANDS = ["fit", "score", "select", "filter", "run", "status", "verify", "demo"]
+COMMANDS = ["fit", "score", "select", "filter", "run", "paper", "status", "verify", "demo"]
 MINIMAL = {"input": {"shards": "none/*.tar"}, "output": {"run_dir": "runs/x"}}
 ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
@@ -105,7 +105,7 @@ def test_the_entry_point_is_a_program() -> None:
 # --- wrong requests -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("command", ["fit", "score", "select", "filter", "run"])
+@pytest.mark.parametrize("command", ["fit", "score", "select", "filter", "run", "paper"])
 def test_a_missing_configuration_is_refused(curate: Any, command: str) -> None:
     code, out, err = curate(command, "none.yaml")
     assert (code, out) == (2, "")
@@ -141,7 +141,7 @@ def test_overrides_are_checked_like_the_file(curate: Any, config: Any) -> None:
 def test_shards_that_do_not_exist_are_refused_before_any_work(
     curate: Any, config: Any, tmp_path: Path
 ) -> None:
-    for command in ("fit", "score", "run"):
+    for command in ("fit", "score", "run", "paper"):
         code, _, err = curate(command, config())
         assert code == 2
         assert "input.shards" in err

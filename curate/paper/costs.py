@@ -21,6 +21,8 @@ from curate.paper.cost_figure import cost_figure
 from curate.paper.sample import PaperSample, Section
 from curate.paper.tables import Table, show
 
+TITLE: Final = "Table 5: time and memory against sample size"
+
 PRIOR_SECONDS: Final = 60.0
 """Beyond this, by the square law from the size before, the exact prior is not measured."""
 
@@ -72,7 +74,7 @@ def study(sample: PaperSample, settings: PaperConfig) -> Section:
         WorkerError: a measurement failed.
     """
     with tempfile.TemporaryDirectory(prefix="curate-") as folder:
-        request = _write_arrays(sample, max(settings.sizes, default=0), settings.seed, Path(folder))
+        request = _write_arrays(sample, max(settings.sizes), settings.seed, Path(folder))
         costs = {m: list(measure_costs(m, settings.sizes, request)) for m in METHODS}
     return report(costs, settings, sample)
 
@@ -124,7 +126,9 @@ def probe(request: Mapping[str, Any]) -> dict[str, Any]:
     """
     package = str(Path(__file__).resolve().parents[2])
     path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
-    threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    settings = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+    # glibc keeps smaller freed arrays for later; given back, the peak is what is in use.
+    settings["MALLOC_MMAP_THRESHOLD_"] = str(1 << 16)
     try:
         done = subprocess.run(
             [sys.executable, "-m", "curate.paper.probe"],
@@ -133,7 +137,7 @@ def probe(request: Mapping[str, Any]) -> dict[str, Any]:
             text=True,
             check=True,
             timeout=PROBE_SECONDS,
-            env={**os.environ, **threads, "PYTHONPATH": path},
+            env={**os.environ, **settings, "PYTHONPATH": path},
         )
     except (subprocess.SubprocessError, OSError) as exc:
         detail = str(getattr(exc, "stderr", "") or "")[-500:]
@@ -147,9 +151,8 @@ def probe(request: Mapping[str, Any]) -> dict[str, Any]:
 def exponent(sizes: Sequence[int], costs: Sequence[float], floor: float) -> tuple[float, int]:
     """Exponent of a cost in n, by least squares of its logarithm.
 
-    Sizes count whose cost is at least DOMINATES times that of the smallest size, together with
-    the smallest if it lies above the floor; if fewer than two costs have grown as much, all sizes
-    are fitted: the cost is flat.
+    Sizes count whose cost is at least DOMINATES times that of the smallest size, where fixed
+    costs weigh most; if fewer than two have grown as much, all sizes are fitted.
 
     Args:
         sizes: growing.
@@ -166,7 +169,7 @@ def exponent(sizes: Sequence[int], costs: Sequence[float], floor: float) -> tupl
     if chosen.sum() < 2:
         chosen = np.ones(len(n), dtype=bool)
     slope = np.polyfit(np.log(n[chosen]), np.log(values[chosen]), 1)[0]
-    return float(slope), int(chosen.sum())
+    return round(float(slope), 4), int(chosen.sum())
 
 
 # --- report -----------------------------------------------------------------------------------
@@ -184,7 +187,7 @@ def report(
     fitted = [_fitted(m, its) for m, its in costs.items()]
     return Section(
         name="table5",
-        title="Table 5: time and memory against sample size",
+        title=TITLE,
         reading=_reading(fitted, costs),
         tables=(
             Table.of("table5", "Exponents of time and memory in n", _FITTED_NOTE, fitted),
@@ -201,8 +204,8 @@ def report(
 
 _FITTED_NOTE: Final = (
     "Least squares of log cost on log n over `fitted` sizes: those whose cost is at least"
-    f" {DOMINATES:g} times that of the smallest size; where fewer than two are, the cost is flat"
-    " and all sizes are fitted. Memory below 1 MiB counts as 1 MiB, the resolution. The norm's"
+    f" {DOMINATES:g} times that of the smallest size; where fewer than two are, all"
+    " sizes are fitted. Memory below 1 MiB counts as 1 MiB, the resolution. The norm's"
     " pre-inference is with `prior: uniform`; `prior: model` adds the exact prior."
 )
 _COSTS_NOTE: Final = (

@@ -79,7 +79,7 @@ def new_figure(width: float, height: float) -> Figure:
 
 def dress(axes: Axes, title: str, x_label: str, y_label: str) -> None:
     """Labels, ticks and frame of a plot."""
-    axes.set_title(title, fontsize=SIZE, loc="left")
+    axes.set_title(title, fontsize=SIZE - 1, loc="left")
     axes.set_xlabel(x_label, fontsize=SIZE - 1)
     axes.set_ylabel(y_label, fontsize=SIZE - 1)
     axes.tick_params(labelsize=SIZE - 2, colors=GREY)
@@ -94,7 +94,7 @@ def _draw(axes: Axes, panel: Panel) -> None:
     dress(axes, panel.title, panel.x_label, panel.y_label)
     axes.xaxis.set_major_locator(MaxNLocator(4))
     axes.yaxis.set_major_locator(MaxNLocator(5))
-    axes.ticklabel_format(style="sci", scilimits=(-2, 4), axis="both")
+    axes.ticklabel_format(style="sci", scilimits=(-3, 4), axis="both")
     for axis in (axes.xaxis, axes.yaxis):
         axis.get_offset_text().set(size=SIZE - 2, color=GREY)
     low, high = float(x.min()), float(x.max())
@@ -105,14 +105,30 @@ def _draw(axes: Axes, panel: Panel) -> None:
         fit = panel.found.slope * ends + panel.found.intercept
         axes.plot(ends, fit, color="black", linewidth=1)
     axes.set_ylim(bottom=0 if y.min() >= 0 else None)
+    at_x, at_y = _emptiest_corner(x, y)
     axes.annotate(
         caption_of(panel.found),
-        (0.03, 0.97),
+        (0.97 if at_x else 0.03, 0.97 if at_y else 0.04),
         xycoords="axes fraction",
-        va="top",
+        ha="right" if at_x else "left",
+        va="top" if at_y else "bottom",
         fontsize=SIZE - 1,
         bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 1.5},
     )
+
+
+def _emptiest_corner(x: npt.NDArray[Any], y: npt.NDArray[Any]) -> tuple[bool, bool]:
+    """(right?, top?) of the corner with the fewest points; lower right among equals."""
+    wide, high = max(np.ptp(x), 1e-300), max(y.max() - min(y.min(), 0), 1e-300)
+    across, up = (x - x.min()) / wide, (y - min(y.min(), 0)) / high
+    corners = [(True, False), (False, True), (True, True), (False, False)]
+
+    def inside(corner: tuple[bool, bool]) -> int:
+        beside = across > 0.55 if corner[0] else across < 0.45
+        above = up > 0.75 if corner[1] else up < 0.25
+        return int((beside & above).sum())
+
+    return min(corners, key=inside)
 
 
 def _identity(axes: Axes, x: npt.NDArray[Any], y: npt.NDArray[Any]) -> None:

@@ -19,7 +19,7 @@ from curate.numerics.posterior import Posterior, estimate_priors
 
 Float64 = npt.NDArray[np.float64]
 
-FORMS: Final[tuple[Covariance, ...]] = get_args(Covariance)[::-1]
+FORMS: Final[tuple[Covariance, ...]] = get_args(Covariance)
 MODALITIES: Final = ("image", "text")
 
 

@@ -19,6 +19,8 @@ Kind = Literal["un-normalised", "normalised"]
 
 KINDS: Final[tuple[Kind, ...]] = ("un-normalised", "normalised")
 SQUARED_NORM: Final = "||u||²"
+TITLE_3: Final = "Table 3: norms of un-normalised and normalised embeddings"
+TITLE_4: Final = "Table 4: trained and evaluated with and without normalisation"
 NORMS: Final = {"paper": "(u-ū)ᵀG(u-ū)", "corrected": "(u-ū)ᵀG(u-ū), corrected G"}
 
 _NOTE: Final = (
@@ -81,7 +83,7 @@ def _table3(rows: Sequence[Mapping[str, Any]]) -> Section:
     best = ", ".join(f"{w['embedding']} {_pair(w, paper)}" for w in wide)
     return Section(
         name="table3",
-        title="Table 3: norms of un-normalised and normalised embeddings",
+        title=TITLE_3,
         reading=f"R² of 2·KL with {paper} (image, text): {best}; with ||u||², un-normalised:"
         f" {_pair(wide[0], SQUARED_NORM)}.",
         tables=(Table.of("table3", title, _NOTE, wide),),
@@ -108,7 +110,7 @@ def _table4(
     )
     return Section(
         name="table4",
-        title="Table 4: trained and evaluated with and without normalisation",
+        title=TITLE_4,
         reading=f"R² of 2·KL with {NORMS['paper']} over both trainings and modalities: {spans}.",
         tables=(Table.of("table4", title, f"{_NOTE} {INTERVAL_NOTE}", rows),),
         figures={

@@ -51,7 +51,8 @@ class Table:
         columns = {name: self.columns[name].to_pylist() for name in self.columns.column_names}
         bounds = {n + end for n in columns for end in (LOW, HIGH) if n + LOW in columns}
         shown = [name for name in columns if name not in bounds]
-        lines = [_line(shown), _line("---:" if self._is_number(n) else "---" for n in shown)]
+        marks = ("---:" if self._is_number(name) else "---" for name in shown)
+        lines = [_line(map(escape, shown)), _line(marks)]
         for at in range(self.columns.num_rows):
             row = {name: values[at] for name, values in columns.items()}
             lines.append(_line(_with_interval(row, name) for name in shown))

@@ -16,6 +16,8 @@ from curate.errors import ConfigError
 BLOCK: Final = 1 << 22
 """Characters read at once. The file holds 460 MB in one line: parsed whole it takes gigabytes."""
 
+MIN_ANNOTATED: Final = 2  # points that make a line
+
 _BETWEEN: Final = re.compile(r"[\s,]*")
 _DIGITS: Final = re.compile(r"\d+")
 
@@ -88,6 +90,9 @@ def match_counts(
         image_ids: the json's `image_id` of each sample, None without one.
         keys: webdataset keys; the digits that their base names end in are the image_id of a
             sample whose json has none.
+
+    Raises:
+        ConfigError: fewer than two samples are annotated.
     """
     found = np.full(len(keys), np.nan)
     for at, (image_id, key) in enumerate(zip(image_ids, keys, strict=True)):
@@ -97,6 +102,12 @@ def match_counts(
             number = int(digits[-1]) if digits else None
         if number is not None and number in counts:
             found[at] = counts[number]
+    if np.isfinite(found).sum() < MIN_ANNOTATED:
+        raise ConfigError(
+            f"paper.visual_genome: of {len(keys)} images, such as {list(keys[:3])}, fewer than"
+            f" {MIN_ANNOTATED} are in the attributes' file; name shards of Visual Genome whose"
+            " jsons carry image_id, or whose keys end in it"
+        )
     return found
 
 
