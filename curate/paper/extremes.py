@@ -68,20 +68,20 @@ def _pictures(
             (next(thumbnails), f"KL {show(float(measured.image.kl[at]))}") for at in found[end]
         ]
         for first in range(0, len(shown), PER_ROW):
-            heading = f"{end} Information Gain, nats" if first == 0 else ""
+            heading = f"{end.capitalize()} Information Gain (nats)" if first == 0 else ""
             sheet.append((heading, shown[first : first + PER_ROW]))
     return sheet
 
 
 def _reading(sample: PaperSample, measured: Measured, found: dict[str, Any]) -> str:
     spans = ", ".join(
-        f"of {m}s from {show(float(kl.min()))} to {show(float(kl.max()))} nats"
+        f"for {m}s from {show(float(kl.min()))} to {show(float(kl.max()))} nats"
         f" (median {show(float(np.median(kl)))})"
         for m, kl in ((m, measured.of(m).kl) for m in MODALITIES)
     )
     words = sample.table["caption_words"].to_numpy()
     medians = {end: float(np.median(words[found["text"][end]])) for end in ENDS}
     return (
-        f"Among {len(sample):,} pairs the Information Gain goes {spans}; the highest texts have"
+        f"Among {len(sample):,} pairs the Information Gain runs {spans}; the highest texts have"
         f" {show(medians['highest'])} words, the lowest {show(medians['lowest'])} (medians)."
     )

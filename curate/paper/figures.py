@@ -6,6 +6,7 @@ Figures are objects, not pyplot's state: nothing here opens a window or stays in
 from __future__ import annotations
 
 import io
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -29,6 +30,11 @@ SIZE: Final = 9  # points, of text
 
 _VISIBLE_POINTS: Final = 1200
 """Points that may lie on one another before they are drawn thinner."""
+
+
+_USUAL: Final = 0.995
+_FAR: Final = 2.0
+"""Where the longest caption is this many times the usual ones, the axis ends at the usual."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +111,9 @@ def _draw(axes: Axes, panel: Panel) -> None:
         fit = panel.found.slope * ends + panel.found.intercept
         axes.plot(ends, fit, color="black", linewidth=1)
     axes.set_ylim(bottom=0 if y.min() >= 0 else None)
-    at_x, at_y = _emptiest_corner(x, y)
+    _leave_out_stragglers(axes, x)
+    shown = x <= axes.get_xlim()[1]
+    at_x, at_y = _emptiest_corner(x[shown], y[shown])
     axes.annotate(
         caption_of(panel.found),
         (0.97 if at_x else 0.03, 0.97 if at_y else 0.04),
@@ -115,6 +123,16 @@ def _draw(axes: Axes, panel: Panel) -> None:
         fontsize=SIZE - 1,
         bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 1.5},
     )
+
+
+def _leave_out_stragglers(axes: Axes, x: npt.NDArray[Any]) -> None:
+    """End the axis where all but a few points do, and say how many lie beyond."""
+    usual = float(np.quantile(x, _USUAL))
+    if x.max() - x.min() <= _FAR * (usual - x.min()):
+        return
+    end = usual + 0.1 * (usual - x.min())
+    axes.set_xlim(x.min() - 0.05 * (end - x.min()), end)
+    axes.set_xlabel(f"{axes.get_xlabel()}; {int((x > end).sum())} points lie beyond")
 
 
 def _emptiest_corner(x: npt.NDArray[Any], y: npt.NDArray[Any]) -> tuple[bool, bool]:
@@ -147,20 +165,29 @@ def caption_of(found: Agreement) -> str:
 def contact_sheet(rows: Sequence[tuple[str, Sequence[tuple[Image.Image, str]]]]) -> Figure:
     """Rows of pictures, each row with a heading and each picture with a line below it."""
     columns = max(len(pictures) for _, pictures in rows)
-    figure = new_figure(WIDTH, 2.15 * len(rows))
+    figure = new_figure(WIDTH, 2.3 * len(rows))
     parts = figure.subfigures(len(rows), 1, squeeze=False)[:, 0]
     for part, (heading, pictures) in zip(parts, rows, strict=True):
         part.suptitle(heading, fontsize=SIZE, x=0.01, ha="left")
-        for axes, item in zip(
-            part.subplots(1, columns, squeeze=False)[0],
-            [*pictures, *[None] * (columns - len(pictures))],
-            strict=True,
+        for axes, item in itertools.zip_longest(
+            part.subplots(1, columns, squeeze=False)[0], pictures
         ):
-            axes.set_axis_off()
-            if item is not None:
-                axes.imshow(item[0])
-                axes.set_title(item[1], fontsize=SIZE - 1, y=-0.02, va="top")
+            if item is None:
+                axes.set_axis_off()
+                continue
+            axes.imshow(_on_square(item[0]))
+            axes.set(xticks=[], yticks=[])
+            axes.spines[:].set_color("#cccccc")
+            axes.set_xlabel(item[1], fontsize=SIZE - 1)
     return figure
+
+
+def _on_square(picture: Image.Image) -> Image.Image:
+    """The picture in the middle of a square, so that all lie on one line; grey shows its edge."""
+    side = max(picture.size)
+    square = Image.new("RGB", (side, side), "#e4e4e4")
+    square.paste(picture, ((side - picture.width) // 2, (side - picture.height) // 2))
+    return square
 
 
 def png(figure: Figure) -> bytes:
