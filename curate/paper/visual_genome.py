@@ -18,6 +18,7 @@ BLOCK: Final = 1 << 22
 
 MIN_ANNOTATED: Final = 2  # points that make a line
 
+_ENDS: Final = frozenset(", \t\r\n]")
 _BETWEEN: Final = re.compile(r"[\s,]*")
 _DIGITS: Final = re.compile(r"\d+")
 
@@ -65,9 +66,9 @@ def iterate_array(file: TextIO, block: int = BLOCK) -> Iterator[Any]:
         if text[at : at + 1] == "]":
             return
         try:
-            # A number at the end of the text may go on in the next block; an object may not.
             item, end = decoder.raw_decode(text, at)
-            complete = end < len(text)
+            # `0` may go on in the next block, as `0.5`.
+            complete = text[end : end + 1] in _ENDS
         except ValueError:
             complete = False
         if complete:
