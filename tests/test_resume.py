@@ -1,15 +1,17 @@
-"""Runs that are killed at chosen places end in the bytes of an undisturbed run."""
+"""Runs that are stopped, at chosen places and at random, end in the bytes of an undisturbed run."""
 
 from __future__ import annotations
 
 import os
+import random
 import re
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,8 @@ import yaml
 from factories import jpeg, sample_members, tar_bytes
 from pools import config_tree, snapshot, stamps
 
+from curate.cli import INTERRUPTED
+
 psutil = pytest.importorskip("psutil", reason=f"not brought by Ray {ray.__version__}")
 
 pytestmark = pytest.mark.ray
@@ -27,15 +31,19 @@ pytestmark = pytest.mark.ray
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 SHARDS = 12
-SAMPLES = 30
+SAMPLES = 24
+PACE_SECONDS = 0.25
+AT_ONCE = 2
+SCORE_WORKER = "ray::MapWorker(MapBatches(ScoreWorker"
 RUN_SECONDS = 240
 LOOKING_SECONDS = 0.5
 DYING_SECONDS = 120
 
 # Loaded by every process of a run through PYTHONPATH: when a file that matches is about to be
 # written ("before") or is half-written ("middle"), the driver and the writer get SIGKILL. Once.
+# A pace keeps shards from being committed faster than a test can act.
 SITECUSTOMIZE = """
-import os, re, signal, sys
+import os, re, signal, sys, time
 from importlib.abc import MetaPathFinder
 from importlib.machinery import PathFinder
 
@@ -52,7 +60,8 @@ def die():
 
 
 def arm(module):
-    place, pattern = os.environ["FAULT_POINT"].split(" ", 1)
+    place, _, pattern = os.environ["FAULT_POINT"].partition(" ")
+    pace = float(os.environ["FAULT_PACE"])
     create = module.Store.create
     write = module._Hashing.write
 
@@ -69,6 +78,8 @@ def arm(module):
         hit = re.fullmatch(pattern, relative)
         if hit and place == "before":
             die()
+        if re.fullmatch(r"state/\\d+\\.json", relative):
+            time.sleep(pace)
         with create(self, relative) as sink:
             if hit and place == "middle":
                 sink.__class__ = Half
@@ -92,8 +103,18 @@ class Finder(MetaPathFinder):
         return spec
 
 
-if os.environ.get("FAULT_POINT"):
+if "FAULT_POINT" in os.environ:
     sys.meta_path.insert(0, Finder())
+"""
+
+# A shell starts background jobs with SIGINT ignored, which every child inherits and Python then
+# leaves alone: Ctrl-C has to work in the run all the same. Not by `preexec_fn`, which may deadlock
+# beside threads.
+LAUNCHER = """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
+os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
 """
 
 
@@ -108,6 +129,7 @@ class Place:
     folder: Path
     tree: dict[str, object]
     attempts: list[str] = field(default_factory=list)
+    committed: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     @property
     def run(self) -> Path:
@@ -116,9 +138,13 @@ class Place:
     def markers(self) -> list[Path]:
         return [p for p in (self.run / "state").glob("*.json") if p.stem.isdigit()]
 
-    def copy(self, folder: Path) -> Place:
-        folder.mkdir()
-        return Place(folder, self.tree)
+    def note(self) -> None:
+        """Check that what was committed has not been written again since."""
+        done = {p.stem for p in self.markers()}
+        for name, stamp in stamps(self.run).items():
+            shard = Path(name).stem
+            if shard in done and re.match(r"(scores|embeddings|state)/\d+\.\w+$", name):
+                assert self.committed.setdefault(name, stamp) == stamp, f"{name} written again"
 
 
 @dataclass
@@ -158,11 +184,17 @@ class Going:
         return self.process.returncode
 
     def named(self, title: str) -> Any:
-        """A descendant whose title begins so."""
+        """A descendant whose title begins so; None if there is none."""
+        return next((p for p in self.family.values() if _title(p).startswith(title)), None)
+
+    def lose_power(self) -> None:
+        """Kill everything at once."""
         self.look(now=True)
-        found = [p for p in self.family.values() if _title(p).startswith(title)]
-        assert found, [_title(p) for p in self.family.values()]
-        return found[0]
+        os.killpg(self.process.pid, signal.SIGKILL)
+        for child in self.family.values():
+            with suppress(psutil.NoSuchProcess):
+                child.kill()
+        psutil.wait_procs(self.family.values(), timeout=DYING_SECONDS)
 
 
 def _title(process: Any) -> str:
@@ -173,7 +205,7 @@ def _title(process: Any) -> str:
 
 
 @contextmanager
-def going(place: Place, fault: str = "") -> Iterator[Going]:
+def going(place: Place, fault: str = "", pace: float = 0.0) -> Iterator[Going]:
     """Start `curate run`; a run that is left going is killed."""
     site = place.folder / "site"
     site.mkdir(exist_ok=True)
@@ -187,12 +219,13 @@ def going(place: Place, fault: str = "") -> Iterator[Going]:
         "PYTHONPATH": os.pathsep.join([str(site), str(REPOSITORY)]),
         "OMP_NUM_THREADS": "1",
         "FAULT_POINT": fault,
+        "FAULT_PACE": str(pace),
         "FAULT_FIRED": str(place.folder / f"fired-{number}"),
     }
     log = place.folder / f"log-{number}.txt"
     with log.open("w") as sink:
         process = subprocess.Popen(
-            [sys.executable, "-m", "curate.cli", "run", str(config)],
+            [sys.executable, "-ISc", LAUNCHER, "-m", "curate.cli", "run", str(config)],
             cwd=place.folder,
             env=environment,
             stdout=sink,
@@ -215,56 +248,28 @@ def half_written(folder: Path) -> list[str]:
     return [str(p.relative_to(folder)) for p in folder.rglob("*.partial")]
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory, tiny_model: str) -> Place:
-    """A run that nothing happened to."""
-    folder = tmp_path_factory.mktemp("undisturbed")
-    (folder / "pool").mkdir()
-    for number in range(SHARDS):
-        members: list[tuple[str, bytes]] = []
-        for i in range(SAMPLES):
-            key = f"{number:05d}{i:04d}"
-            image = jpeg(320, 240, seed=int(key))
-            rest = sample_members(key, f"a thing called {key}")[1:]
-            members += [(f"{key}.jpg", image), *rest]
-        (folder / "pool" / f"{number:05d}.tar").write_bytes(tar_bytes(members))
-    tree = config_tree(
-        tiny_model,
-        f"{folder}/pool/*.tar",
-        Path("run"),
-        reference={"samples": 50},
-        rules={"all": [{"image_informativeness": {"drop_lowest": 0.3}}]},
-        output={"save_embeddings": True},
-        limits={"member_bytes": 1_000_000},
-    )
-    place = Place(folder, tree)
+def finish(place: Place) -> None:
     with going(place) as run:
         assert run.wait() == 0, run.log.read_text()
-    return place
+    place.note()
 
 
-def check_same(place: Place, undisturbed: Place) -> None:
-    assert half_written(place.run) == []
-    assert snapshot(place.run) == snapshot(undisturbed.run)
+# --- stories: each is one run directory, from its first run to the last -----------------------
 
 
-@pytest.mark.timeout(1800)
-def test_a_stopped_run_goes_on_where_it_was(undisturbed: Place, tmp_path: Path) -> None:
-    place = undisturbed.copy(tmp_path / "place")
-    committed: dict[str, tuple[int, int]] = {}
+def undisturbed(place: Place) -> None:
+    """A run that nothing happens to."""
+    finish(place)
 
-    def note() -> None:
-        done = {p.stem for p in place.markers()}
-        for name, stamp in stamps(place.run).items():
-            shard = Path(name).stem
-            if shard in done and re.match(r"(scores|embeddings|state)/\d+\.\w+$", name):
-                assert committed.setdefault(name, stamp) == stamp, f"{name} was written again"
+
+def killed(place: Place) -> None:
+    """Runs that get SIGKILL at chosen places."""
 
     def die_at(point: str) -> None:
         with going(place, point) as run:
             assert run.wait() == -signal.SIGKILL, run.log.read_text()
             assert (place.folder / f"fired-{len(place.attempts) - 1}").exists()
-        note()
+        place.note()
 
     # The Reference is there but for its description, which makes it count.
     die_at(r"middle reference/reference\.json")
@@ -289,25 +294,93 @@ def test_a_stopped_run_goes_on_where_it_was(undisturbed: Place, tmp_path: Path) 
     assert half_written(place.run) == []
     assert (place.run / "shards" / "default" / "00004.tar").exists()
 
-    with going(place) as run:
-        assert run.wait() == 0, run.log.read_text()
-    note()
-    check_same(place, undisturbed)
+    finish(place)
 
 
-@pytest.mark.timeout(900)
-def test_killed_actors_are_replaced_while_the_run_goes_on(
-    undisturbed: Place, tmp_path: Path
-) -> None:
-    place = undisturbed.copy(tmp_path / "place")
-    with going(place) as run:
-        run.wait_until(lambda: len(place.markers()) > 0)
-        embedder, worker = run.named("ray::Embedder"), run.named("ray::MapWorker")
+def interrupted(place: Place) -> None:
+    """Runs that are stopped by hand, at whatever moment, and one whose actors are killed."""
+    rng = random.Random(20240607)
+
+    def commits_another(run: Going) -> None:
+        before = len(place.markers())
+        run.wait_until(lambda: len(place.markers()) > before)
+
+    # Ctrl-C, which a terminal sends to the whole group, is the gentle way to stop.
+    with going(place, pace=PACE_SECONDS) as run:
+        commits_another(run)
+        os.killpg(run.process.pid, signal.SIGINT)
+        assert run.wait() == INTERRUPTED, run.log.read_text()
+        text = run.log.read_text()
+    assert "Traceback" not in text
+    assert "run again" in text
+    place.note()
+
+    with going(place, pace=PACE_SECONDS) as run:
+        commits_another(run)
+        time.sleep(rng.uniform(0, 2 * PACE_SECONDS))
+        run.lose_power()
+        assert run.wait() == -signal.SIGKILL
+    place.note()
+
+    # The only embedder and the only worker die, and the run goes on.
+    with going(place, pace=PACE_SECONDS) as run:
+        commits_another(run)
+        run.look(now=True)
+        embedder, worker = run.named("ray::Embedder"), run.named(SCORE_WORKER)
+        assert embedder is not None
+        assert worker is not None
         embedder.kill()
-        time.sleep(0.5)
+        time.sleep(PACE_SECONDS)
         worker.kill()
+        assert len(place.markers()) < SHARDS, "killed too late to matter"
         assert run.wait() == 0, run.log.read_text()
-    check_same(place, undisturbed)
+    place.note()
+
+
+STORIES = (killed, interrupted, undisturbed)
+
+
+@pytest.fixture(scope="module")
+def stories(
+    tmp_path_factory: pytest.TempPathFactory, tiny_model: str
+) -> Iterator[dict[str, Future[Place]]]:
+    """The stories, told two at a time: a run mostly waits for one process or another to start."""
+    folder = tmp_path_factory.mktemp("stories")
+    (folder / "pool").mkdir()
+    for number in range(SHARDS):
+        members: list[tuple[str, bytes]] = []
+        for i in range(SAMPLES):
+            key = f"{number:05d}{i:04d}"
+            image = jpeg(320, 240, seed=int(key))
+            rest = sample_members(key, f"a thing called {key}")[1:]
+            members += [(f"{key}.jpg", image), *rest]
+        (folder / "pool" / f"{number:05d}.tar").write_bytes(tar_bytes(members))
+    tree = config_tree(
+        tiny_model,
+        f"{folder}/pool/*.tar",
+        Path("run"),
+        reference={"samples": 50},
+        rules={"all": [{"image_informativeness": {"drop_lowest": 0.3}}]},
+        output={"save_embeddings": True},
+        limits={"member_bytes": 1_000_000},
+    )
+
+    def told(story: Callable[[Place], None]) -> Place:
+        place = Place(folder / story.__name__, tree)
+        place.folder.mkdir()
+        story(place)
+        return place
+
+    with ThreadPoolExecutor(AT_ONCE) as tellers:
+        yield {story.__name__: tellers.submit(told, story) for story in STORIES}
+
+
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("story", ["killed", "interrupted"])
+def test_a_stopped_run_goes_on_where_it_was(stories: dict[str, Future[Place]], story: str) -> None:
+    run = stories[story].result().run
+    assert half_written(run) == []
+    assert snapshot(run) == snapshot(stories["undisturbed"].result().run)
 
 
 def test_no_process_outlives_its_run() -> None:
