@@ -8,12 +8,16 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from local_run import LocalRun
+from pools import config_of
 
-from curate.config import Rules
-from curate.errors import NumericsError
+from curate import commands
+from curate.config import Config, Rules
+from curate.errors import NumericsError, ReferenceFileError
 from curate.numerics.quantile_error import quantile_error
 from curate.rules import build, describe
 from curate.thresholds import Threshold, explain, fixed_by, sample_thresholds, warning
+from curate.workspace import SAMPLE_SCORES
 
 
 def rules(tree: Any) -> Rules:
@@ -143,3 +147,42 @@ def test_scores_that_are_not_finite_are_refused() -> None:
     table = pa.table({"clip_score": pa.array([0.1, math.inf], pa.float32())})
     with pytest.raises(NumericsError, match="finite"):
         sample_thresholds(rules({"all": [{"clip_score": {"drop_lowest": 0.5}}]}), table)
+
+
+# --- in the commands --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def fitted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The Reference is there already: fitting, which takes Ray, is left out."""
+    monkeypatch.setattr("curate.pipeline.score_pool.fit_pool", lambda *arguments: None)
+
+
+PREVIEW = {"clip_score": {"drop_lowest": 0.3}}
+
+
+def config(run: LocalRun, *items: Any) -> Config:
+    shards = [shard.url for shard in run.shards]
+    return config_of("embedded", shards, run.folder, rules={"all": list(items)})
+
+
+@pytest.mark.usefixtures("fitted")
+def test_fit_tells_every_threshold(scored_run: LocalRun) -> None:
+    found = commands.run_fit(config(scored_run, LOWEST, PREVIEW)).thresholds
+    assert found == sample_thresholds(rules({"all": [LOWEST, PREVIEW]}), scored_run.sample.table)
+    assert [t.error.n for t in found if t.error] == [scored_run.sample.table.num_rows] * 2
+    assert commands.run_fit(config(scored_run)).thresholds == ()
+
+
+@pytest.mark.usefixtures("fitted")
+def test_only_a_preview_can_do_without_the_sample(scored_run: LocalRun) -> None:
+    scored_run.store.remove(SAMPLE_SCORES)
+    assert commands.run_fit(config(scored_run, PREVIEW)).thresholds == ()
+    with pytest.raises(ReferenceFileError, match="of: pool"):
+        commands.run_fit(config(scored_run, LOWEST, PREVIEW))
+
+
+def test_selecting_tells_the_thresholds_that_it_took_from_the_sample(scored_run: LocalRun) -> None:
+    found = commands.run_select(config(scored_run, LOWEST, PREVIEW)).thresholds
+    assert [t.name for t in found] == ["image_informativeness.drop_lowest=0.05 of reference"]
+    assert warning(found[0]) is not None
