@@ -76,10 +76,10 @@ def draw_figure(rows: Sequence[Mapping[str, Any]]) -> Figure:
         axes.set(xscale="log", xlabel="pairs in the sample")
         axes.minorticks_off()
         axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
-        axes.legend(fontsize=6, ncols=2, loc="lower left")
+        axes.legend(fontsize=6, ncols=2, loc="best")
     left.set_yscale("log")
     right.set_yscale("symlog", linthresh=1e-3)  # samples that agree wholly have a place
-    left.set_ylim(bottom=min(row["mean"] for row in rows) / 3)  # room for the legend
+    right.set_ylim(-1e-4, 1)
     return figure
 
 
