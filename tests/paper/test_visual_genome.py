@@ -72,7 +72,7 @@ def test_another_layout_is_refused(tmp_path: Path, content: Any) -> None:
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="none.json"):
+    with pytest.raises(ConfigError, match=r"none\.json"):
         read_attribute_counts(str(tmp_path / "none.json"))
 
 
