@@ -19,9 +19,9 @@ from curate.clustering import kmeans_labels
 from curate.config import ReferenceConfig
 from curate.encoder import ModelInfo
 from curate.errors import ReferenceFileError
-from curate.numerics.informativeness import factorise, metric_matrix
+from curate.numerics.correction import fit_quadratic
+from curate.numerics.informativeness import factorise
 from curate.numerics.landmarks import Landmarks, fit_landmarks
-from curate.numerics.moments import moments_of
 from curate.numerics.posterior import Posterior, estimate_priors
 
 Float64 = npt.NDArray[np.float64]
@@ -169,8 +169,10 @@ def fit(
         "seed": config.seed,
     }
     own = (image, priors[0]), (text, priors[1])
-    sides = [_side(*pair, posterior, config, clusters) for pair in (own, own[::-1])]
-    return Reference(sides[0], sides[1], description), sample
+    image_side, image_blend = _side(*own, posterior, config, clusters)
+    text_side, text_blend = _side(*own[::-1], posterior, config, clusters)
+    description["correction"] = {"image": image_blend, "text": text_blend}
+    return Reference(image_side, text_side, description), sample
 
 
 def _side(
@@ -179,23 +181,23 @@ def _side(
     posterior: Posterior,
     config: ReferenceConfig,
     clusters: int,
-) -> Side:
-    """Fit the side of the queries' modality; each argument is (rows, prior)."""
+) -> tuple[Side, float]:
+    """Fit the side of the queries' modality, given (rows, prior) of both; and its `blend`."""
     (u, p_u), (v, p_v) = queries, candidates
-    mean = moments_of(u, p_u).mean
-    metric = metric_matrix(v, p_v, mean, posterior, config.covariance)
-    factor = factorise(metric, config.trace_share).matrix
+    quadratic = fit_quadratic(u, v, p_u, p_v, posterior, config.covariance)
+    factor = factorise(quadratic.metric, config.trace_share).matrix
     landmarks = None
     if clusters:
         labels = kmeans_labels(v, p_v, clusters, config.seed)
         landmarks = fit_landmarks(u, v, p_v, labels, posterior)
-    return Side(
-        mean=mean,
-        metric=metric,
+    side = Side(
+        mean=quadratic.mean,
+        metric=quadratic.metric,
         factor=factor.astype(np.float32),
-        offset=(factor.T @ mean).astype(np.float32),
+        offset=(factor.T @ quadratic.mean).astype(np.float32),
         landmarks=landmarks,
     )
+    return side, quadratic.blend
 
 
 def to_bytes(reference: Reference) -> bytes:

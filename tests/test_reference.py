@@ -73,19 +73,23 @@ def naive_prior(queries: Any, candidates: Any, link: str, s: float, b: float) ->
 
 
 def naive_side(
-    own: Any, other: Any, own_prior: Any, prior: Any, gains: bool, s: float, b: float
+    own: Any, other: Any, own_prior: Any, prior: Any, blend: float | None, s: float, b: float
 ) -> tuple[Any, Any]:
-    """(ubar, G): the mean of the queries and the covariance of the candidates' gradients."""
+    """(ubar, G): the mean of the queries and the covariance of the candidates' gradients.
+
+    `blend` is the share of the correction, None for no correction at all.
+    """
     d = own.shape[1]
     mean = np.zeros(d)
     for p, u in zip(own_prior, own, strict=True):
         mean += p * u
-    gradients = []
-    for v in other:
-        gain = s
-        if gains:
-            gain *= 1 - 1 / (1 + math.exp(-(s * math.fsum(v * mean) + b)))
-        gradients.append(gain * v)
+    gains = [s] * len(other)
+    if blend is not None:
+        slopes = [[1 / (1 + math.exp(s * math.fsum(v * u) + b)) for u in own] for v in other]
+        averages = [s * math.fsum(row) / len(own) for row in slopes]
+        level = math.fsum(p * w for p, w in zip(prior, averages, strict=True))
+        gains = [level + blend * (w - level) for w in averages]
+    gradients = [gain * v for gain, v in zip(gains, other, strict=True)]
     centre = sum(p * g for p, g in zip(prior, gradients, strict=True))
     metric = np.zeros((d, d))
     for p, g in zip(prior, gradients, strict=True):
@@ -113,12 +117,13 @@ def test_a_reference_is_the_formula_written_out(
         want_image = want_text = [1 / len(u)] * len(u)
     np.testing.assert_allclose(sample.image_weights, want_image, rtol=1e-12)
     np.testing.assert_allclose(sample.text_weights, want_text, rtol=1e-12)
-    gains = link == "sigmoid" and covariance == "corrected"
+    corrected = link == "sigmoid" and covariance == "corrected"
     for side, (own, other, p_own, p_other) in {
         "image": (u, v, want_image, want_text),
         "text": (v, u, want_text, want_image),
     }.items():
-        mean, metric = naive_side(own, other, p_own, p_other, gains, s, b)
+        blend = found.description["correction"][side] if corrected else None
+        mean, metric = naive_side(own, other, p_own, p_other, blend, s, b)
         got = getattr(found, side)
         np.testing.assert_allclose(got.mean, mean, rtol=1e-12, atol=1e-15)
         np.testing.assert_allclose(got.metric, metric, rtol=1e-10, atol=1e-14)

@@ -26,6 +26,9 @@ _NEGATIVE_TOLERANCE = 1e-10
 """Negative eigenvalues up to this share of the largest one are rounding: a float64 covariance of
 d = 1024 shows about 1e-13, while a matrix that is not PSD at all shows orders more."""
 
+_ROWS = 1024
+"""Queries taken at once: bounds the [rows, m] array to 80 MB at m = 10,000."""
+
 _PRIOR_TOLERANCE = 1e-6
 """How far the sum of a prior may be from one: float32 priors of 10^6 candidates still pass."""
 
@@ -64,7 +67,8 @@ def sensitivity(
 
     Args:
         candidates: v, [m, d].
-        at: [d], where the expansion is made: the mean of the queries' modality.
+        at: where the expansion is made: one query [d], such as the mean of the queries'
+            modality, or a sample [n, d] of them, over which w_t is averaged.
         posterior: the link.
         covariance: `corrected` (ours) or `paper` (w_t = 1).
 
@@ -78,10 +82,18 @@ def sensitivity(
     v = np.asarray(embedding_matrix(candidates, "candidates").numpy())
     if posterior.link == "softmax" or covariance == "paper":
         return np.full(len(v), posterior.scale)
-    logits = posterior.scale * (v @ _vector(at, v.shape[1], "at")) + posterior.bias
-    # sigmoid(-x) is 1 - sigmoid(x) without the cancellation at large x.
-    gain = torch.sigmoid(torch.from_numpy(-logits)).mul_(posterior.scale)
-    return np.asarray(gain.numpy())
+    points = np.asarray(at, dtype=np.float64)
+    if points.ndim != 2:
+        points = _vector(at, v.shape[1], "at")[None]
+    queries = embedding_matrix(points, "at")
+    if queries.shape[1] != v.shape[1]:
+        raise NumericsError(f"at has width {queries.shape[1]}; expected {v.shape[1]}")
+    total = torch.zeros(len(v), dtype=torch.float64)
+    for start in range(0, len(queries), _ROWS):
+        logits = (queries[start : start + _ROWS] @ torch.from_numpy(v.T)).mul_(-posterior.scale)
+        # sigmoid(-x) is 1 - sigmoid(x) without the cancellation at large x.
+        total += logits.sub_(posterior.bias).sigmoid_().sum(dim=0)
+    return np.asarray(total.mul_(posterior.scale / len(queries)).numpy())
 
 
 def metric_matrix(
@@ -96,15 +108,14 @@ def metric_matrix(
     With softmax, or `paper`, and s = 1 it is Eq. 5 to the letter.
 
     How far it reaches: second order holds while s times the spread of <v_t, u> is small, as at
-    s = 1, where the exact KL has slope 1 on the corrected form (0.24 on the paper's, with
+    s = 1, where the exact KL has slope 1 on the corrected form (0.25 on the paper's, with
     sigmoid: a constant factor that leaves the ranking alone). At a model's own temperature no
-    quadratic form is safe: at s = 100, b = -10 simulated R² of the corrected form runs from 0.9
-    (narrow isotropic cone, where the paper's has 0.15) down to 0 (falling spectrum, both forms).
+    quadratic form is safe: R² of 0.4 to 0.5 on the project's own models (docs/fidelity.md).
 
     Args:
         candidates: v of the other modality, [m, d].
         prior: p(t), [m], >= 0, summing to one; 1/m for a uniform prior.
-        at: mean of the queries' modality, [d].
+        at: mean of the queries' modality, [d], or queries, [n, d]: see `sensitivity`.
         posterior: the link.
         covariance: `corrected` or `paper`.
 
@@ -114,13 +125,32 @@ def metric_matrix(
     Raises:
         NumericsError: wrong shape, NaN or infinity, or a prior that is none.
     """
+    return metric_of_gains(candidates, prior, sensitivity(candidates, at, posterior, covariance))
+
+
+def metric_of_gains(
+    candidates: npt.ArrayLike, prior: npt.ArrayLike, gains: npt.ArrayLike
+) -> FloatArray:
+    """Prior-weighted covariance of gains_t v_t.
+
+    Args:
+        candidates: v, [m, d].
+        prior: p(t), [m], >= 0, summing to one.
+        gains: s w_t, [m].
+
+    Returns:
+        float64 [d, d], symmetric, PSD up to rounding.
+
+    Raises:
+        NumericsError: as `metric_matrix`.
+    """
     weights = np.asarray(prior, dtype=np.float64)
     if weights.ndim != 1 or not abs(weights.sum() - 1) <= _PRIOR_TOLERANCE:
         raise NumericsError(
             f"prior: shape {weights.shape}, sum {weights.sum()}; expected [m] summing to one"
         )
-    gain = sensitivity(candidates, at, posterior, covariance)
-    return moments_of(np.asarray(candidates, dtype=np.float64) * gain[:, None], weights).covariance
+    v = np.asarray(embedding_matrix(candidates, "candidates").numpy())
+    return moments_of(v * _vector(gains, len(v), "gains")[:, None], weights).covariance
 
 
 def quadratic_form(u: npt.ArrayLike, mean: npt.ArrayLike, metric: npt.ArrayLike) -> FloatArray:

@@ -12,9 +12,9 @@ import torch
 
 from curate.config import PaperConfig
 from curate.numerics.agreement import Agreement, agreement
+from curate.numerics.correction import fit_quadratic
 from curate.numerics.information_gain import InformationGain
-from curate.numerics.informativeness import Covariance, metric_matrix, quadratic_form
-from curate.numerics.moments import moments_of
+from curate.numerics.informativeness import Covariance, quadratic_form
 from curate.numerics.posterior import Posterior, estimate_priors
 
 Float64 = npt.NDArray[np.float64]
@@ -86,11 +86,10 @@ def _gains(
     own: tuple[Float64, Float64], other: tuple[Float64, Float64], posterior: Posterior
 ) -> Gains:
     queries, candidates = own[0], other[0]
-    mean = moments_of(*own).mean
     norms: dict[Covariance, Float64] = {}
     for form in FORMS:
-        metric = metric_matrix(candidates, other[1], mean, posterior, form)
-        norms[form] = 2 * quadratic_form(queries, mean, metric)
+        found = fit_quadratic(queries, candidates, own[1], other[1], posterior, form)
+        norms[form] = 2 * quadratic_form(queries, found.mean, found.metric)
     kl = exact(queries, candidates, other[1], posterior)
     return Gains(kl, norms, np.asarray((queries**2).sum(axis=1)))
 

@@ -19,7 +19,8 @@ import numpy.typing as npt
 
 from curate.errors import NumericsError
 from curate.numerics.agreement import lowest_overlap, spearman
-from curate.numerics.informativeness import metric_matrix, quadratic_form
+from curate.numerics.correction import fit_quadratic
+from curate.numerics.informativeness import quadratic_form
 from curate.numerics.moments import moments_of
 from curate.numerics.posterior import Posterior, estimate_priors
 
@@ -93,19 +94,19 @@ def fit_sides(image: Float32, text: Float32, posterior: Posterior) -> dict[str, 
         `image` and `text`.
     """
     p_image, p_text = estimate_priors(image, text, posterior)
-    images, texts = moments_of(image, p_image), moments_of(text, p_text)
+    image_side, text_side = (image, p_image), (text, p_text)
     return {
-        "image": Side(
-            images.mean,
-            metric_matrix(text, p_text, images.mean, posterior),
-            math.sqrt(float(np.trace(images.covariance))),
-        ),
-        "text": Side(
-            texts.mean,
-            metric_matrix(image, p_image, texts.mean, posterior),
-            math.sqrt(float(np.trace(texts.covariance))),
-        ),
+        "image": _fit_side(image_side, text_side, posterior),
+        "text": _fit_side(text_side, image_side, posterior),
     }
+
+
+def _fit_side(
+    own: tuple[Float32, Float64], other: tuple[Float32, Float64], posterior: Posterior
+) -> Side:
+    found = fit_quadratic(own[0], other[0], own[1], other[1], posterior)
+    spread = math.sqrt(float(np.trace(moments_of(*own).covariance)))
+    return Side(found.mean, found.metric, spread)
 
 
 def usable_sizes(sizes: Sequence[int], n: int) -> list[int]:

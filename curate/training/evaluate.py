@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from curate.numerics.informativeness import metric_matrix, quadratic_form
+from curate.numerics.correction import fit_quadratic
+from curate.numerics.informativeness import quadratic_form
 from curate.numerics.posterior import Posterior, estimate_priors
 
 FloatArray = npt.NDArray[np.float64]
@@ -35,14 +36,9 @@ class Fit:
 def fit(images: npt.ArrayLike, texts: npt.ArrayLike, posterior: Posterior) -> Fit:
     """Means and metrics of a sample of pairs, prior weights ``model``, covariance ``corrected``."""
     image_prior, text_prior = estimate_priors(images, texts, posterior)
-    image_mean = image_prior @ np.asarray(images, dtype=np.float64)
-    text_mean = text_prior @ np.asarray(texts, dtype=np.float64)
-    return Fit(
-        image_mean,
-        text_mean,
-        metric_matrix(images, image_prior, text_mean, posterior),
-        metric_matrix(texts, text_prior, image_mean, posterior),
-    )
+    of_images = fit_quadratic(images, texts, image_prior, text_prior, posterior)
+    of_texts = fit_quadratic(texts, images, text_prior, image_prior, posterior)
+    return Fit(of_images.mean, of_texts.mean, of_texts.metric, of_images.metric)
 
 
 def recall_among_lowest(scores: FloatArray, noise: BoolArray, share: float) -> float:

@@ -47,6 +47,13 @@ class TestSensitivity:
             np.testing.assert_allclose(sensitivity(v, at, p), expected, rtol=1e-12)
 
     @pytest.mark.parametrize("p", LINKS, ids=str)
+    def test_of_a_sample_is_the_mean_of_its_queries(self, p):
+        _, v, _, _ = reference()
+        queries = naive.unit(np.random.default_rng(5).normal(size=(1500, v.shape[1])))
+        one_by_one = np.mean([sensitivity(v, u, p) for u in queries], axis=0)
+        np.testing.assert_allclose(sensitivity(v, queries, p), one_by_one, rtol=1e-11)
+
+    @pytest.mark.parametrize("p", LINKS, ids=str)
     def test_is_the_gradient_of_the_log_posterior(self, p):
         """d/du log p(t | u) = g_t - mean of g, by central differences."""
         _, v, at, _ = reference(d=6)
@@ -69,6 +76,10 @@ class TestSensitivity:
             sensitivity(v, np.zeros(3), SOFTMAX, "exact")
         with pytest.raises(NumericsError, match="at has shape"):
             sensitivity(v, np.zeros(2), SIGMOID)
+        with pytest.raises(NumericsError, match="at has width 2"):
+            sensitivity(v, np.zeros((4, 2)), SIGMOID)
+        with pytest.raises(NumericsError, match="at holds NaN"):
+            sensitivity(v, np.full((4, 3), np.nan), SIGMOID)
         with pytest.raises(NumericsError, match="candidates holds NaN"):
             sensitivity(v * np.nan, np.zeros(3), SIGMOID)
 
