@@ -218,8 +218,6 @@ def going(place: Place, fault: str = "", pace: float = 0.0) -> Iterator[Going]:
         **{k: v for k, v in os.environ.items() if not k.startswith("RAY_")},
         "PYTHONPATH": os.pathsep.join([str(site), str(REPOSITORY)]),
         "OMP_NUM_THREADS": "1",
-        # Two Rays that start at once on a busy machine miss the usual 30 s.
-        "RAY_raylet_start_wait_time_s": str(RUN_SECONDS // 2),
         "FAULT_POINT": fault,
         "FAULT_PACE": str(pace),
         "FAULT_FIRED": str(place.folder / f"fired-{number}"),
