@@ -100,7 +100,7 @@ def _draw(axes: Axes, panel: Panel) -> None:
     dress(axes, panel.title, panel.x_label, panel.y_label)
     axes.xaxis.set_major_locator(MaxNLocator(4))
     axes.yaxis.set_major_locator(MaxNLocator(5))
-    axes.ticklabel_format(style="sci", scilimits=(-3, 4), axis="both")
+    axes.ticklabel_format(style="sci", scilimits=(-4, 5), axis="both")
     for axis in (axes.xaxis, axes.yaxis):
         axis.get_offset_text().set(size=SIZE - 2, color=GREY)
     low, high = float(x.min()), float(x.max())
@@ -159,7 +159,7 @@ def caption_of(found: Agreement) -> str:
     """R² and slope as a panel shows them; which of them is not defined is said."""
     if np.isnan(found.r2):
         return "x does not vary"
-    return f"R² = {found.r2:.3f}\nslope {found.slope:.3g}"
+    return f"R² = {found.r2:.3f}\nslope {found.slope:#.3g}"
 
 
 def contact_sheet(rows: Sequence[tuple[str, Sequence[tuple[Image.Image, str]]]]) -> Figure:

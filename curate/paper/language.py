@@ -67,7 +67,11 @@ class LanguageModel:
             batch: captions taken at once; changes results by float32 rounding only.
         """
         start = self._start()
-        encoded = self._tokenizer(list(captions), add_special_tokens=False)["input_ids"]
+        encoded = self._tokenizer(
+            list(captions),
+            add_special_tokens=False,
+            verbose=False,  # of long ones: they are cut
+        )["input_ids"]
         room = self._limit - len(start)
         rows = [[*start, *ids[:room]] for ids in encoded]
         nats = np.zeros(len(rows))
@@ -106,8 +110,12 @@ class LanguageModel:
 
 
 def _load(name: str) -> tuple[Any, Any]:
-    from transformers import AutoModelForCausalLM, AutoTokenizer  # takes seconds to import
+    # Takes seconds to import.
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging
 
+    be_quiet: Any = logging.disable_progress_bar  # its loading bar; errors are raised
+    be_quiet()
     try:
         tokenizer = AutoTokenizer.from_pretrained(name)
         return tokenizer, AutoModelForCausalLM.from_pretrained(name, dtype=torch.float32)

@@ -74,14 +74,14 @@ def prepare_exact(request: dict[str, Any]) -> Work:
 
 
 def prepare_norm(request: dict[str, Any]) -> Work:
-    """Mean, covariance and factor of one modality, uniform prior: O(n d^2)."""
+    """Mean, covariance and factor of one modality as in Eq. 5, uniform prior: O(n d^2)."""
     image, text = _load(request, "image"), _load(request, "text")
     prior = np.full(len(text), 1 / len(text))
     posterior = Posterior(request["link"])
 
     def work() -> Any:
         mean = moments_of(image).mean
-        return factorise(metric_matrix(text, prior, mean, posterior))
+        return factorise(metric_matrix(text, prior, mean, posterior, "paper"))
 
     return work, lambda: (image, text)
 
