@@ -12,8 +12,9 @@ from typing import Final
 from curate.config import PaperConfig
 from curate.paper.sample import Labelled, PaperSample, Section
 from curate.paper.sample_size import sample_size
+from curate.paper.temperatures import temperatures
 
 Study = Callable[[Sequence[PaperSample], Mapping[str, Labelled], PaperConfig], Section]
 
-STUDIES: Final[tuple[Study, ...]] = (sample_size,)
+STUDIES: Final[tuple[Study, ...]] = (temperatures, sample_size)
 """In the order of the report."""
