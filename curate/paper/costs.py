@@ -206,8 +206,8 @@ _FITTED_NOTE: Final = (
     "Least squares of log cost on log n over `fitted` sizes: those whose cost is at least"
     f" {DOMINATES:g} times that of the smallest size; where fewer than two are, all"
     " sizes are fitted. Memory below 1 MiB counts as 1 MiB, the resolution. The norm's"
-    " pre-inference is that of Eq. 5 with `prior: uniform`; `prior: model` adds the exact prior, and"
-    " with sigmoid `covariance: corrected` a pass of the same order."
+    " pre-inference is that of Eq. 5 with `prior: uniform`; `prior: model` adds the exact prior,"
+    " and with sigmoid `covariance: corrected` a pass of the same order."
 )
 _COSTS_NOTE: Final = (
     "Each row is a fresh process on one CPU thread. Seconds: the fastest pass, of the whole"
