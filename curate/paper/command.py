@@ -34,8 +34,13 @@ def run_paper(config: Config) -> Outcome:
     outcome = Outcome(config.output.run_dir)
     begin = time.monotonic()
 
+    done: set[str] = set()
+
     def fit(one: Config) -> None:
-        outcome.unreadable |= run_fit(one).unreadable
+        # Two names of one model share a folder; starting its embedders again would find it fitted.
+        if one.output.run_dir not in done:
+            outcome.unreadable |= run_fit(one).unreadable
+            done.add(one.output.run_dir)
 
     with cluster(config.compute.ray_address) as ray:
         ray.connect()  # once: each fit joins it
