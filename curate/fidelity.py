@@ -87,11 +87,11 @@ def _line(values: dict[str, float]) -> dict[str, float]:
 def _truncation(side: Side, queries: torch.Tensor) -> dict[str, float]:
     """Rank, share of the trace kept, and what is lost of the scores of `queries`."""
     u = queries.double()
-    mean, factor = torch.from_numpy(side.mean), torch.from_numpy(side.factor).double()
-    metric = torch.from_numpy(side.metric)
+    mean, metric = torch.tensor(side.mean), torch.tensor(side.metric)
+    factor, offset = (torch.tensor(x, dtype=torch.float64) for x in (side.factor, side.offset))
     centred = u - mean
     full = 0.5 * ((centred @ metric) * centred).sum(dim=1)
-    cut = informativeness(u, torch.from_numpy(side.offset).double(), factor)
+    cut = informativeness(u, offset, factor)
     positive = full > 0
     lost = ((full - cut)[positive] / full[positive]).numpy()
     result = {

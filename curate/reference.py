@@ -30,6 +30,9 @@ Float32 = npt.NDArray[np.float32]
 FORMAT_VERSION: Final = 1
 MIN_SAMPLES: Final = 2
 
+_NORM_TOLERANCE: Final = 5e-3
+"""How far a norm may be from one: float16 embeddings of 1,024 dimensions are off by 1e-3."""
+
 LANDMARKS_PER_WIDTH: Final = 4
 """Landmarks per embedding dimension by default: at the embedded model's own temperature R²
 against the exact value is 0.97, at four times the cost of the quadratic form."""
@@ -136,7 +139,8 @@ def fit(
         The Reference, and the embeddings with the priors p(i), p(t).
 
     Raises:
-        ReferenceFileError: fewer than two pairs are left.
+        ReferenceFileError: fewer than two pairs are left, or an embedding is not normalised: zero,
+            NaN or infinite.
     """
     n, d = image.shape
     if n < MIN_SAMPLES:
@@ -144,6 +148,8 @@ def fit(
             f"only {n} usable pairs were found to fit the Reference on; widen reference.shards or"
             " look at the rejections of these shards"
         )
+    for name, rows in (("image", image), ("text", text)):
+        _check_normalised(rows, name)
     posterior = posterior_of(config, model)
     if config.prior == "model":
         priors = estimate_priors(image, text, posterior)
@@ -173,6 +179,17 @@ def fit(
     text_side, text_blend = _side(*own[::-1], posterior, config, clusters)
     description["correction"] = {"image": image_blend, "text": text_blend}
     return Reference(image_side, text_side, description), sample
+
+
+def _check_normalised(rows: Float32, name: str) -> None:
+    norms = np.linalg.norm(rows.astype(np.float64), axis=1)
+    wrong = np.flatnonzero(~(np.abs(norms - 1) <= _NORM_TOLERANCE))
+    if len(wrong):
+        raise ReferenceFileError(
+            f"{len(wrong)} {name} embeddings of the sample are not normalised; the first, row"
+            f" {wrong[0]}, has norm {norms[wrong[0]]}: drop zero and non-finite embeddings and"
+            " divide the others by their norms"
+        )
 
 
 def _side(

@@ -33,6 +33,7 @@ REJECTIONS: Final[dict[str, str]] = {
     "invalid_json": "the .json member is not a JSON object",
     "checksum_mismatch": "the image's sha256 differs from the one in the .json member",
     "nonfinite_embedding": "the model returned NaN or infinity for this pair",
+    "zero_embedding": "the model returned a zero vector, which has no direction, for this pair",
 }
 """Rejection reason -> what it means. A rejected sample keeps its row, with null scores."""
 

@@ -23,7 +23,14 @@ from curate.images import PixelSpec, decode, to_pixels
 from curate.loading import Tokenize, Tokens
 from curate.manifest import Counts, counts_of_statuses
 from curate.samples import Rejection, Sample
-from curate.schema import OK, SCORE_COLUMNS, scores_schema
+from curate.schema import (
+    IMAGE_NORM,
+    OK,
+    REJECTIONS,
+    SCORE_COLUMNS,
+    TEXT_NORM,
+    scores_schema,
+)
 
 Float32 = npt.NDArray[np.float32]
 
@@ -123,13 +130,11 @@ class ShardScores:
         for name, array in (output.scores | embeddings).items():
             if array is not None and len(array) != len(rows):
                 raise AccountingError(f"{len(rows)} pairs were sent, {len(array)} {name} returned")
-        finite = np.ones(len(rows), dtype=bool)
-        for values in output.scores.values():
-            finite &= np.isfinite(values)
+        faults = _faults(output, len(rows))
         for i, row in enumerate(rows):
-            if not finite[i]:
-                self._rows[row].status = "nonfinite_embedding"
-                self._rows[row].error = "the model returned NaN or infinity"
+            if faults[i]:
+                self._rows[row].status = faults[i]
+                self._rows[row].error = REJECTIONS[faults[i]]
                 continue
             self._scores[row] = {name: float(v[i]) for name, v in output.scores.items()}
             if output.image is not None and output.text is not None:
@@ -173,6 +178,19 @@ class ShardScores:
         for row, (u, v) in self._embeddings.items():
             image[row], text[row] = u, v
         return image, text
+
+
+def _faults(output: ModelOutput, size: int) -> list[str]:
+    """The rejection reason of each pair of a batch, empty where its embeddings can be used."""
+    finite = np.ones(size, dtype=bool)
+    for values in output.scores.values():
+        finite &= np.isfinite(values)
+    zero = np.zeros(size, dtype=bool)
+    for name in (IMAGE_NORM, TEXT_NORM):
+        if name in output.scores:
+            zero |= output.scores[name] == 0
+    reasons = np.where(finite, np.where(zero, "zero_embedding", ""), "nonfinite_embedding")
+    return [str(reason) for reason in reasons]
 
 
 def _light(item: Sample | Rejection) -> Rejection:

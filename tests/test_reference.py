@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from hypothesis import given, settings
@@ -20,10 +21,23 @@ from curate import reference_files
 from curate.config import ReferenceConfig
 from curate.encoder import ModelInfo
 from curate.errors import ReferenceFileError
+from curate.fidelity import with_fidelity
 from curate.images import PixelSpec
+from curate.numerics.agreement import agreement
+from curate.numerics.information_gain import information_gain
+from curate.numerics.landmarks import LandmarkGain
 from curate.outputs import Store
-from curate.reference import Reference, check_model, fit, posterior_of, to_bytes
-from curate.reference_files import load, save_fitted
+from curate.reference import (
+    Reference,
+    Sample,
+    SampleEmbeddings,
+    check_model,
+    fit,
+    posterior_of,
+    to_bytes,
+)
+from curate.reference_files import copy, load, load_sample, save, save_fitted
+from curate.schema import COSTLY_COLUMNS
 from curate.scorer import Scorer
 
 SIDES = ("image", "text")
@@ -359,3 +373,158 @@ def test_a_reference_lies_on_any_store(fitted: Reference) -> None:
     save_fitted(store, "reference", fitted)
     assert load(store, "reference").identity == fitted.identity
     store.remove("")
+
+
+# --- what is not normalised, what is costly ---------------------------------------------------
+
+
+@pytest.mark.parametrize("value", [0.0, np.nan, np.inf, 3.0])
+@pytest.mark.parametrize("side", [0, 1])
+def test_embeddings_that_are_not_normalised_are_refused(side: int, value: float) -> None:
+    rows = [x.copy() for x in pairs()]
+    rows[side][3] = value
+    name = ("image", "text")[side]
+    with pytest.raises(ReferenceFileError, match=f"1 {name} embeddings .* row 3"):
+        fit(*rows, ReferenceConfig(), model())
+
+
+@pytest.mark.parametrize("link", ["softmax", "sigmoid"])
+def test_a_temperature_may_name_scale_and_bias(link: str) -> None:
+    config = ReferenceConfig(temperature={"scale": 7.0, "bias": -2.0})
+    posterior = posterior_of(config, model(link))
+    assert (posterior.scale, posterior.bias) == (7.0, -2.0)
+    assert fit(*pairs(), config, model(link))[0].posterior == posterior
+
+
+@pytest.fixture(scope="module")
+def with_landmarks() -> tuple[Reference, SampleEmbeddings]:
+    config = ReferenceConfig(landmarks=6, temperature=9.0)
+    return fit(*pairs(60), config, model(), landmarks=True)
+
+
+def test_costly_columns_are_the_numerics_of_the_sample(
+    with_landmarks: tuple[Reference, SampleEmbeddings],
+) -> None:
+    found, sample = with_landmarks
+    fresh = pairs(9, seed=7)
+    scores = Scorer(found, costly=COSTLY_COLUMNS, sample=sample)(*map(torch.from_numpy, fresh))
+    assert set(scores) >= set(COSTLY_COLUMNS)
+    for name, rows, other, prior in (
+        ("image_information_gain", fresh[0], sample.text, sample.text_weights),
+        ("text_information_gain", fresh[1], sample.image, sample.image_weights),
+    ):
+        exact = information_gain(rows, other, prior, found.posterior)
+        np.testing.assert_allclose(scores[name].numpy(), exact, rtol=1e-4)
+        side = found.image if name.startswith("image") else found.text
+        landmarks = LandmarkGain(side.landmarks, found.posterior, dtype=torch.float64)
+        expected = landmarks(torch.from_numpy(rows).double())
+        np.testing.assert_allclose(scores[f"{name}_landmarks"].numpy(), expected, rtol=1e-4)
+
+
+def test_only_the_columns_asked_for_are_computed(
+    with_landmarks: tuple[Reference, SampleEmbeddings],
+) -> None:
+    found, sample = with_landmarks
+    rows = tuple(map(torch.from_numpy, pairs(3)))
+    asked = ("text_information_gain", "image_information_gain_landmarks")
+    scores = Scorer(found, costly=asked, sample=sample)(*rows)
+    assert set(scores) & set(COSTLY_COLUMNS) == set(asked)
+    assert not set(Scorer(found)(*rows)) & set(COSTLY_COLUMNS)
+
+
+def test_a_costly_column_without_its_state_is_refused(fitted: Reference) -> None:
+    with pytest.raises(ReferenceFileError, match="holds no landmarks"):
+        Scorer(fitted, costly=["image_information_gain_landmarks"])
+    with pytest.raises(ReferenceFileError, match=r"sample\.npz"):
+        Scorer(fitted, costly=["image_information_gain"])
+    uniform, sample = fit(*pairs(), ReferenceConfig(prior="uniform"), model())
+    with pytest.raises(ReferenceFileError, match="prior: model"):
+        Scorer(uniform, costly=["image_information_gain"], sample=sample)
+
+
+def test_landmarks_and_the_sample_survive_their_files(
+    tmp_path: Path, with_landmarks: tuple[Reference, SampleEmbeddings]
+) -> None:
+    found, sample = with_landmarks
+    store = Store(str(tmp_path))
+    save(store, "r", found, Sample(sample, pa.table({"key": ["a"] * 60})))
+    again = load(store, "r")
+    assert again.identity == found.identity
+    held = load_sample(store, "r", again)
+    rows = tuple(map(torch.from_numpy, pairs(5, seed=3)))
+    for name, values in Scorer(found, costly=COSTLY_COLUMNS, sample=sample)(*rows).items():
+        assert torch.equal(Scorer(again, costly=COSTLY_COLUMNS, sample=held)(*rows)[name], values)
+    assert found.description["landmarks"] == 6
+
+
+def test_a_sample_of_another_reference_is_refused(
+    tmp_path: Path, with_landmarks: tuple[Reference, SampleEmbeddings]
+) -> None:
+    found, sample = with_landmarks
+    store = Store(str(tmp_path))
+    save(store, "r", found, Sample(sample, pa.table({"key": ["a"] * 60})))
+    (tmp_path / "r" / "sample.npz").write_bytes(b"junk")
+    with pytest.raises(ReferenceFileError, match=r"sample\.npz does not match the checksum"):
+        load_sample(store, "r", load(store, "r"))
+    (tmp_path / "r" / "sample.npz").unlink()
+    with pytest.raises(ReferenceFileError, match=r"sample\.npz is missing.*landmark scores"):
+        load_sample(store, "r", load(store, "r"))
+
+
+def test_a_copy_takes_what_is_left_of_the_sample(
+    tmp_path: Path, with_landmarks: tuple[Reference, SampleEmbeddings]
+) -> None:
+    found, sample = with_landmarks
+    store = Store(str(tmp_path / "one"))
+    save(store, "", found, Sample(sample, pa.table({"key": ["a"] * 60})))
+    other = Store(str(tmp_path / "two"))
+    assert copy(store, other, "r").identity == found.identity
+    assert np.array_equal(load_sample(other, "r", load(other, "r")).image, sample.image)
+
+
+# --- fidelity -------------------------------------------------------------------------------
+
+
+def test_the_description_tells_what_the_scores_are_worth(
+    with_landmarks: tuple[Reference, SampleEmbeddings],
+) -> None:
+    found, sample = with_landmarks
+    told = with_fidelity(*with_landmarks).description["fidelity"]
+    rows = torch.from_numpy(sample.image), torch.from_numpy(sample.text)
+    scores = Scorer(found, costly=COSTLY_COLUMNS, sample=sample)(*rows)
+    for name, of in (
+        ("image_informativeness", "image_information_gain"),
+        ("text_information_gain_landmarks", "text_information_gain"),
+    ):
+        expected = agreement(scores[name].numpy(), scores[of].numpy())
+        assert told[name]["r2"] == pytest.approx(expected.r2)
+        assert told[name]["slope"] == pytest.approx(expected.slope)
+        assert told[name]["n"] == 60
+    assert json.loads(json.dumps(told)) == told
+
+
+def test_without_landmarks_or_a_prior_less_is_told(fitted: Reference) -> None:
+    _, sample = fit(*pairs(), ReferenceConfig(seed=4), model())
+    told = with_fidelity(fitted, sample).description
+    assert set(told["fidelity"]) == {"image_informativeness", "text_informativeness"}
+    assert "truncation" not in told
+    uniform = with_fidelity(*fit(*pairs(), ReferenceConfig(prior="uniform"), model()))
+    assert "fidelity" not in uniform.description
+
+
+def test_a_truncated_form_reports_its_error() -> None:
+    image, text = pairs(80)
+    found, sample = fit(image, text, ReferenceConfig(trace_share=0.8), model())
+    full, _ = fit(image, text, ReferenceConfig(), model())
+    told = with_fidelity(found, sample).description["truncation"]
+    rows = torch.from_numpy(image), torch.from_numpy(text)
+    cut, whole = Scorer(found)(*rows), Scorer(full)(*rows)
+    for side in SIDES:
+        one = cut[f"{side}_informativeness"].double().numpy()
+        all_of_it = whole[f"{side}_informativeness"].double().numpy()
+        lost = (all_of_it - one) / all_of_it
+        assert told[side]["rank"] == getattr(found, side).factor.shape[1] < 5
+        assert 0.8 <= told[side]["kept"] < 1
+        assert told[side]["mean_relative_error"] == pytest.approx(lost.mean(), rel=1e-3)
+        assert told[side]["largest_relative_error"] == pytest.approx(lost.max(), rel=1e-3)
+        assert 0 <= told[side]["lowest_5_percent_overlap"] <= 1

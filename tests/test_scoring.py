@@ -22,7 +22,7 @@ from curate.errors import AccountingError
 from curate.images import PixelSpec
 from curate.reference import fit
 from curate.samples import Rejection, Sample
-from curate.schema import OK, SCORE_COLUMNS, SCORES_SCHEMA
+from curate.schema import IMAGE_NORM, OK, SCORE_COLUMNS, SCORES_SCHEMA, TEXT_NORM
 from curate.scorer import Scorer
 from curate.scoring import BatchPlan, ModelOutput, ShardScores, embeddings_to_bytes, score_samples
 
@@ -189,6 +189,20 @@ def test_what_is_not_finite_rejects_its_own_row_alone(value: float, column: str)
     assert table["width"].to_pylist()[4] == 40
     assert scores.counts().rejected == {"nonfinite_embedding": 1}
     assert np.isnan(scores.embeddings(np.float32)[0][4]).all()
+
+
+@pytest.mark.parametrize("column", [IMAGE_NORM, TEXT_NORM])
+def test_a_zero_vector_rejects_its_own_row_alone(column: str) -> None:
+    def break_(output: ModelOutput) -> ModelOutput:
+        scores = {name: values.copy() for name, values in output.scores.items()}
+        scores[column][scores[SCORE_COLUMNS[0]] == 4] = 0
+        return replace(output, scores=scores)
+
+    scores = score_samples([sample(i) for i in range(7)], "s", plan(), Faulty(break_))
+    table = scores.to_table()
+    assert table["status"].to_pylist() == ["zero_embedding" if i == 4 else OK for i in range(7)]
+    assert "no direction" in table["error"].to_pylist()[4]
+    assert table["image_informativeness"].to_pylist()[4] is None
 
 
 BROKEN = {
