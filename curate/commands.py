@@ -6,7 +6,7 @@ What imports torch or Ray, which takes seconds, is imported where there is work 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 
@@ -39,6 +39,7 @@ def run_fit(config: Config) -> Outcome:
     with cluster(config.compute.ray_address) as ray:
         fit_pool(work, shards, ray, outcome)
     outcome.thresholds = _thresholds(work)
+    outcome.fidelity = _fidelity(work)
     return outcome
 
 
@@ -140,6 +141,15 @@ def _select(work: Workspace, outcome: Outcome) -> None:
             work.run, config.output.subset, config.rules, sample, observe
         )
     outcome.seconds["select"] = time.monotonic() - begin
+
+
+def _fidelity(work: Workspace) -> Mapping[str, Mapping[str, float]]:
+    from curate.reference_files import load
+
+    found: Mapping[str, Mapping[str, float]] = load(work.store, REFERENCE_FOLDER).description.get(
+        "fidelity", {}
+    )
+    return found
 
 
 def _thresholds(work: Workspace) -> tuple[Threshold, ...]:

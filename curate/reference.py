@@ -19,7 +19,7 @@ from curate.clustering import kmeans_labels
 from curate.config import ReferenceConfig
 from curate.encoder import ModelInfo
 from curate.errors import ReferenceFileError
-from curate.numerics.correction import fit_quadratic
+from curate.numerics.correction import Quadratic, fit_quadratic
 from curate.numerics.informativeness import factorise
 from curate.numerics.landmarks import Landmarks, fit_landmarks
 from curate.numerics.posterior import Posterior, estimate_priors
@@ -175,9 +175,12 @@ def fit(
         "seed": config.seed,
     }
     own = (image, priors[0]), (text, priors[1])
-    image_side, image_blend = _side(*own, posterior, config, clusters)
-    text_side, text_blend = _side(*own[::-1], posterior, config, clusters)
-    description["correction"] = {"image": image_blend, "text": text_blend}
+    image_side, of_image = _side(*own, posterior, config, clusters)
+    text_side, of_text = _side(*own[::-1], posterior, config, clusters)
+    description["correction"] = {
+        "image": {"blend": of_image.blend, "unit": of_image.unit},
+        "text": {"blend": of_text.blend, "unit": of_text.unit},
+    }
     return Reference(image_side, text_side, description), sample
 
 
@@ -198,8 +201,8 @@ def _side(
     posterior: Posterior,
     config: ReferenceConfig,
     clusters: int,
-) -> tuple[Side, float]:
-    """Fit the side of the queries' modality, given (rows, prior) of both; and its `blend`."""
+) -> tuple[Side, Quadratic]:
+    """Fit the side of the queries' modality, given (rows, prior) of both."""
     (u, p_u), (v, p_v) = queries, candidates
     quadratic = fit_quadratic(u, v, p_u, p_v, posterior, config.covariance)
     factor = factorise(quadratic.metric, config.trace_share).matrix
@@ -214,7 +217,7 @@ def _side(
         offset=(factor.T @ quadratic.mean).astype(np.float32),
         landmarks=landmarks,
     )
-    return side, quadratic.blend
+    return side, quadratic
 
 
 def to_bytes(reference: Reference) -> bytes:

@@ -19,6 +19,10 @@ if TYPE_CHECKING:  # importing these modules takes seconds, printing does not ne
     from curate.workspace import Outcome
 
 MAX_LISTED = 20
+
+POOR_R2 = 0.8
+"""R² with the exact value below which a score is called no stand-in for it."""
+
 """Lines of one kind that are listed before they are only counted."""
 
 
@@ -57,6 +61,7 @@ def print_outcome(out: Console, outcome: Outcome) -> None:
     if outcome.seconds:
         out.print("seconds: " + ", ".join(f"{k} {v:.1f}" for k, v in outcome.seconds.items()))
     _print_thresholds(out, outcome.thresholds)
+    _print_fidelity(out, outcome.fidelity)
     _print_failures(out, outcome.unreadable)
     out.print(f"outputs: {shown(outcome.run_dir)}", soft_wrap=True)
     if outcome.subset is not None:
@@ -76,6 +81,23 @@ def _print_thresholds(out: Console, thresholds: Sequence[Threshold]) -> None:
     for threshold in thresholds:
         if (text := warning(threshold)) is not None:
             out.print(f"[yellow]warning:[/] {shown(text)}", soft_wrap=True)
+
+
+def _print_fidelity(out: Console, fidelity: Mapping[str, Mapping[str, float]]) -> None:
+    if fidelity:
+        out.print("agreement with the exact Information Gain, on pairs held out of the sample:")
+    for name, line in fidelity.items():
+        told = ", ".join(f"{key} {line[key]:.3f}" for key in ("r2", "slope") if key in line)
+        out.print(f"  {name}: {told}".replace("r2", "R²"))
+    poor = [name for name, line in fidelity.items() if line.get("r2", 0.0) < POOR_R2]
+    if poor:
+        out.print(
+            f"[yellow]warning:[/] {', '.join(poor)}: at reference.temperature the score does not"
+            " stand for the Information Gain. It may still rank noise low; to have the value itself,"
+            " set reference.temperature: 1, or list image_information_gain_landmarks and"
+            " text_information_gain_landmarks under scores, with more reference.landmarks",
+            soft_wrap=True,
+        )
 
 
 def _print_failures(out: Console, failures: Mapping[str, str]) -> None:

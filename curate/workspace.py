@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -30,6 +31,7 @@ class Outcome:
         subset: the selected subset, where there is one.
         output_shards: filtered shards in place, where they were written.
         thresholds: what the Reference's sample says of the rules' fractions.
+        fidelity: score -> R², slope and intercept of the exact Information Gain on it.
     """
 
     run_dir: str
@@ -38,6 +40,7 @@ class Outcome:
     subset: Subset | None = None
     output_shards: int | None = None
     thresholds: tuple[Threshold, ...] = ()
+    fidelity: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -87,28 +87,28 @@ def naive_prior(queries: Any, candidates: Any, link: str, s: float, b: float) ->
 
 
 def naive_side(
-    own: Any, other: Any, own_prior: Any, prior: Any, blend: float | None, s: float, b: float
+    own: Any, other: Any, own_prior: Any, prior: Any, correction: Any, s: float, b: float
 ) -> tuple[Any, Any]:
     """(ubar, G): the mean of the queries and the covariance of the candidates' gradients.
 
-    `blend` is the share of the correction, None for no correction at all.
+    `correction` has the share of the correction and its unit; None for no correction at all.
     """
     d = own.shape[1]
     mean = np.zeros(d)
     for p, u in zip(own_prior, own, strict=True):
         mean += p * u
     gains = [s] * len(other)
-    if blend is not None:
+    if correction is not None:
         slopes = [[1 / (1 + math.exp(s * math.fsum(v * u) + b)) for u in own] for v in other]
         averages = [s * math.fsum(row) / len(own) for row in slopes]
         level = math.fsum(p * w for p, w in zip(prior, averages, strict=True))
-        gains = [level + blend * (w - level) for w in averages]
+        gains = [level + correction["blend"] * (w - level) for w in averages]
     gradients = [gain * v for gain, v in zip(gains, other, strict=True)]
     centre = sum(p * g for p, g in zip(prior, gradients, strict=True))
     metric = np.zeros((d, d))
     for p, g in zip(prior, gradients, strict=True):
         metric += p * np.outer(g - centre, g - centre)
-    return mean, metric
+    return mean, metric * (1.0 if correction is None else correction["unit"])
 
 
 @pytest.mark.parametrize("temperature", [1.0, 4.0, "model"])
@@ -136,8 +136,8 @@ def test_a_reference_is_the_formula_written_out(
         "image": (u, v, want_image, want_text),
         "text": (v, u, want_text, want_image),
     }.items():
-        blend = found.description["correction"][side] if corrected else None
-        mean, metric = naive_side(own, other, p_own, p_other, blend, s, b)
+        correction = found.description["correction"][side] if corrected else None
+        mean, metric = naive_side(own, other, p_own, p_other, correction, s, b)
         got = getattr(found, side)
         np.testing.assert_allclose(got.mean, mean, rtol=1e-12, atol=1e-15)
         np.testing.assert_allclose(got.metric, metric, rtol=1e-10, atol=1e-14)

@@ -3,7 +3,8 @@
 With softmax, or with the paper's covariance, this is Eq. 5 as it stands. With sigmoid the
 candidates' gradients are weighted by w_t (see `sensitivity`): averaged over the queries, which by
 Stein's lemma is the slope of the best linear stand-in for log p(t | u) where queries are normal,
-and as far from equal as the exact Information Gain of a few queries bears out.
+and as far from equal as the exact Information Gain of a few queries bears out. The same queries fix the
+unit: what orders beyond the second add at s = 1, a few percent, and take away at larger scales.
 """
 
 from __future__ import annotations
@@ -31,6 +32,9 @@ QUERIES: Final = 500
 """Queries whose exact value decides: R² is then known to a few hundredths, and differs by tenths
 where the choice matters."""
 
+_FEWEST: Final = 3
+"""Points that a line is drawn through: two fit any."""
+
 INDIFFERENT: Final = 1e-3
 """R² within which theory is preferred."""
 
@@ -43,11 +47,13 @@ class Quadratic:
         mean: float64 [d], prior-weighted mean of the queries.
         metric: float64 [d, d], G.
         blend: share of the correction in G, in [0, 1]; 1 where there is none to make.
+        unit: factor in G that makes the slope of the exact value on the score one; 1 likewise.
     """
 
     mean: FloatArray
     metric: FloatArray
-    blend: float
+    blend: float = 1.0
+    unit: float = 1.0
 
 
 def fit_quadratic(
@@ -69,7 +75,7 @@ def fit_quadratic(
         covariance: `corrected` or `paper`.
 
     Returns:
-        Mean, metric and the share of the correction that was kept.
+        Mean and metric, with the share of the correction that was kept and the unit.
 
     Raises:
         NumericsError: wrong shape, NaN or infinity, or a prior that is none.
@@ -78,15 +84,17 @@ def fit_quadratic(
     mean = moments_of(u, query_prior).mean
     if posterior.link == "softmax" or covariance == "paper":
         gains = sensitivity(v, mean, posterior, covariance)
-        return Quadratic(mean, metric_of_gains(v, prior, gains), 1.0)
+        return Quadratic(mean, metric_of_gains(v, prior, gains))
     gains = sensitivity(v, u, posterior)
     level = float(np.asarray(prior) @ gains)
     metrics = {b: metric_of_gains(v, prior, level + b * (gains - level)) for b in BLENDS}
     chosen = _spread_out(u, quadratic_form(u, mean, metrics[BLENDS[0]]))
     exact = InformationGain(v, prior, posterior, dtype=torch.float64)(torch.from_numpy(chosen))
-    r2 = {b: _r2(quadratic_form(chosen, mean, g), exact.numpy()) for b, g in metrics.items()}
-    blend = next(b for b in BLENDS if r2[b] >= max(r2.values()) - INDIFFERENT)
-    return Quadratic(mean, metrics[blend], blend)
+    lines = {b: _line(quadratic_form(chosen, mean, g), exact.numpy()) for b, g in metrics.items()}
+    best = max(r2 for r2, _ in lines.values())
+    blend = next(b for b in BLENDS if lines[b][0] >= best - INDIFFERENT)
+    unit = lines[blend][1]
+    return Quadratic(mean, unit * metrics[blend], blend, unit)
 
 
 def _spread_out(u: FloatArray, scores: FloatArray) -> FloatArray:
@@ -96,9 +104,9 @@ def _spread_out(u: FloatArray, scores: FloatArray) -> FloatArray:
     return u[order[at]]
 
 
-def _r2(scores: FloatArray, exact: FloatArray) -> float:
-    """R², or 0 where there is no line: fewer than two points, or constant ones."""
-    if len(scores) < 2:
-        return 0.0
-    found = agreement(scores, exact).r2
-    return found if np.isfinite(found) else 0.0
+def _line(scores: FloatArray, exact: FloatArray) -> tuple[float, float]:
+    """R² and slope; 0 and 1 where none rises: fewer than three points, or constant ones."""
+    if len(scores) < _FEWEST:
+        return 0.0, 1.0
+    found = agreement(scores, exact)
+    return (found.r2, found.slope) if found.slope > 0 else (0.0, 1.0)

@@ -33,7 +33,7 @@ def fitted(u, v, p, covariance="corrected"):
 def test_without_a_correction_it_is_equation_five(p, covariance):
     u, v = cone()
     found, p_u, p_v = fitted(u, v, p, covariance)
-    assert found.blend == 1.0
+    assert (found.blend, found.unit) == (1.0, 1.0)
     np.testing.assert_allclose(found.mean, p_u @ u, rtol=1e-12)
     np.testing.assert_allclose(
         found.metric, metric_matrix(v, p_v, found.mean, p, covariance), rtol=1e-10, atol=1e-14
@@ -44,9 +44,9 @@ def test_at_scale_one_the_correction_is_whole_and_its_unit_right():
     u, v = cone(800, 128)
     found, _, p_v = fitted(u, v, SIGMOID)
     assert found.blend == 1.0
-    np.testing.assert_allclose(
-        found.metric, metric_matrix(v, p_v, u, SIGMOID), rtol=1e-10, atol=1e-14
-    )
+    assert found.unit == pytest.approx(1, abs=0.1)
+    theory = found.unit * metric_matrix(v, p_v, u, SIGMOID)
+    np.testing.assert_allclose(found.metric, theory, rtol=1e-10, atol=1e-14)
     slope, r2 = naive.slope_and_r2(
         quadratic_form(u, found.mean, found.metric), naive.information_gain(u, v, SIGMOID)
     )
@@ -63,6 +63,8 @@ def test_it_explains_no_less_than_the_paper_s_form(p, seed):
     assert ours.blend in BLENDS
     r2 = [naive.slope_and_r2(quadratic_form(u, q.mean, q.metric), exact)[1] for q in (ours, paper)]
     assert r2[0] > r2[1] - 0.005
+    slope = naive.slope_and_r2(quadratic_form(u, ours.mean, ours.metric), exact)[0]
+    assert slope == pytest.approx(1, abs=0.05)
 
 
 @settings(max_examples=15, deadline=None)
@@ -80,7 +82,7 @@ def test_order_does_not_matter(random, p):
 def test_one_query_or_equal_ones_still_have_a_form(n):
     u, v = np.eye(4)[[0] * n], np.eye(4)[1:]
     found = fit_quadratic(u, v, np.full(n, 1 / n), np.full(3, 1 / 3), SIGMOID)
-    assert found.blend == 1.0
+    assert (found.blend, found.unit) == (1.0, 1.0)
     assert np.isfinite(found.metric).all()
 
 
