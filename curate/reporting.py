@@ -19,11 +19,10 @@ if TYPE_CHECKING:  # importing these modules takes seconds, printing does not ne
     from curate.workspace import Outcome
 
 MAX_LISTED = 20
+"""Lines of one kind that are listed before they are only counted."""
 
 POOR_R2 = 0.8
 """R² with the exact value below which a score is called no stand-in for it."""
-
-"""Lines of one kind that are listed before they are only counted."""
 
 
 def console(**options: Any) -> Console:
@@ -93,8 +92,8 @@ def _print_fidelity(out: Console, fidelity: Mapping[str, Mapping[str, float]]) -
     if poor:
         out.print(
             f"[yellow]warning:[/] {', '.join(poor)}: at reference.temperature the score does not"
-            " stand for the Information Gain. It may still rank noise low; to have the value itself,"
-            " set reference.temperature: 1, or list image_information_gain_landmarks and"
+            " stand for the Information Gain. It may still rank noise low; to have the value"
+            " itself, set reference.temperature: 1, or list image_information_gain_landmarks and"
             " text_information_gain_landmarks under scores, with more reference.landmarks",
             soft_wrap=True,
         )

@@ -152,6 +152,18 @@ def test_reasons_that_this_version_does_not_know_are_shown_all_the_same(
     assert "from_the_future" in shown(reporting.print_status, scored_run.run)
 
 
+def test_what_scores_are_worth_is_printed_with_a_warning() -> None:
+    lines = {"image_informativeness": {"r2": 0.312, "slope": 0.4, "intercept": 0.0, "n": 9}}
+    good = {"text_informativeness": {"r2": 0.99, "slope": 1.01, "intercept": 0.0, "n": 9}}
+    text = shown(reporting.print_outcome, Outcome("run", fidelity=lines | good))
+    assert "image_informativeness: R² 0.312, slope 0.400" in text
+    assert "warning: image_informativeness: at reference.temperature" in text
+    assert "temperature: 1" in text
+    assert "warning" not in shown(reporting.print_outcome, Outcome("run", fidelity=good))
+    constant = {"image_informativeness": {"n": 9}}
+    assert "warning" in shown(reporting.print_outcome, Outcome("run", fidelity=constant))
+
+
 def test_thresholds_are_printed_with_their_warnings() -> None:
     tree = {"clip_score": {"drop_lowest": 0.05, "of": "reference"}, "width": {"keep_highest": 0.5}}
     values = np.linspace(0, 1, 400, dtype=np.float32)

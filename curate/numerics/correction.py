@@ -3,8 +3,8 @@
 With softmax, or with the paper's covariance, this is Eq. 5 as it stands. With sigmoid the
 candidates' gradients are weighted by w_t (see `sensitivity`): averaged over the queries, which by
 Stein's lemma is the slope of the best linear stand-in for log p(t | u) where queries are normal,
-and as far from equal as the exact Information Gain of a few queries bears out. The same queries fix the
-unit: what orders beyond the second add at s = 1, a few percent, and take away at larger scales.
+and as far from equal as the exact Information Gain of a few queries bears out. The same queries
+fix the unit: orders beyond the second add a few percent at s = 1, and take away at larger scales.
 """
 
 from __future__ import annotations
