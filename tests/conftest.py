@@ -19,6 +19,28 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 SHARED_DATA = REPOSITORY.parent / "shared" / "data"
 
 
+LONGEST = (
+    "test_resume.py",
+    "test_end_to_end.py",
+    "test_jobs.py",
+    "test_costly_scores.py",
+    "paper/test_command.py",
+    "test_pipeline.py",
+    "test_bad_shards.py",
+)
+"""Modules that take minutes begin first: side by side with the others, none is left to the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest modules first, and leave the order as it is otherwise."""
+
+    def rank(item: pytest.Item) -> int:
+        path = item.path.as_posix()
+        return next((i for i, name in enumerate(LONGEST) if path.endswith(name)), len(LONGEST))
+
+    items.sort(key=rank)
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of real pairs beside the checkout; the test is skipped, visibly, without it."""
