@@ -14,7 +14,8 @@ from curate.paper.tables import Table, show
 _NOTE: Final = (
     "2·KL on (u-ū)ᵀG(u-ū), both in nats, at s = 1, b = 0, each model with its own link. `paper`"
     " takes G as in Eq. 5, `corrected` weighs each candidate by its sensitivity, (1 - sigmoid),"
-    " and fixes the unit; with softmax both are the same. A slope of one says that the norm has the right unit."
+    " and fixes the unit; with softmax both are the same. A slope of one says that the norm has the"
+    " right unit."
 )
 
 
