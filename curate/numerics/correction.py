@@ -32,6 +32,10 @@ QUERIES: Final = 500
 """Queries whose exact value decides: R² is then known to a few hundredths, and differs by tenths
 where the choice matters."""
 
+EXPLAINED: Final = 0.5
+"""R² below which a line says nothing of the unit: at a model's own temperature its slope on the
+sample, whose pairs find their partners there, is a third of that on other pairs."""
+
 _FEWEST: Final = 3
 """Points that a line is drawn through: two fit any."""
 
@@ -47,7 +51,8 @@ class Quadratic:
         mean: float64 [d], prior-weighted mean of the queries.
         metric: float64 [d, d], G.
         blend: share of the correction in G, in [0, 1]; 1 where there is none to make.
-        unit: factor in G that makes the slope of the exact value on the score one; 1 likewise.
+        unit: factor in G that makes the slope of the exact value on the score one; 1 likewise, and
+            where the score explains too little of it.
     """
 
     mean: FloatArray
@@ -93,7 +98,7 @@ def fit_quadratic(
     lines = {b: _line(quadratic_form(chosen, mean, g), exact.numpy()) for b, g in metrics.items()}
     best = max(r2 for r2, _ in lines.values())
     blend = next(b for b in BLENDS if lines[b][0] >= best - INDIFFERENT)
-    unit = lines[blend][1]
+    unit = lines[blend][1] if lines[blend][0] >= EXPLAINED else 1.0
     return Quadratic(mean, unit * metrics[blend], blend, unit)
 
 

@@ -49,6 +49,9 @@ FIRST_SAMPLING_SHARDS: Final = 16
 SAMPLING_RESERVE: Final = 1.1
 """Hashed pairs per pair wanted, before shards stop being added: some will not decode."""
 
+LOADING_SECONDS: Final = 60.0
+"""How long the end of a session waits for embedders that no batch has reached yet."""
+
 EMBEDDER_RETRIES: Final = 10
 """Deaths of an embedder that one batch survives. Nodes are preempted again and again, but a batch
 that kills whoever computes it must end the run instead of repeating for ever."""
@@ -123,6 +126,8 @@ def session(config: Config, resources: tuple[float, float], shards: int) -> Iter
         with unwrapped():
             model: ModelInfo = ray.get(loading[0])
         yield Session(config, compute, model, policy_of(config), embedders)
+        # Where there was nothing to do, the others are still loading; Ray reports those it kills.
+        ray.wait(loading, num_returns=len(loading), timeout=LOADING_SECONDS)
     finally:
         for embedder in embedders:
             ray.kill(embedder)

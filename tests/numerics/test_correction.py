@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate.errors import NumericsError
-from curate.numerics.correction import BLENDS, fit_quadratic
+from curate.numerics.correction import BLENDS, EXPLAINED, fit_quadratic
 from curate.numerics.informativeness import metric_matrix, quadratic_form
 from curate.numerics.posterior import Posterior, estimate_priors
 
@@ -63,8 +63,11 @@ def test_it_explains_no_less_than_the_paper_s_form(p, seed):
     assert ours.blend in BLENDS
     r2 = [naive.slope_and_r2(quadratic_form(u, q.mean, q.metric), exact)[1] for q in (ours, paper)]
     assert r2[0] > r2[1] - 0.005
-    slope = naive.slope_and_r2(quadratic_form(u, ours.mean, ours.metric), exact)[0]
-    assert slope == pytest.approx(1, abs=0.05)
+    if r2[0] > EXPLAINED + 0.05:
+        slope = naive.slope_and_r2(quadratic_form(u, ours.mean, ours.metric), exact)[0]
+        assert slope == pytest.approx(1, abs=0.05)
+    elif r2[0] < EXPLAINED - 0.05:
+        assert ours.unit == 1.0
 
 
 @settings(max_examples=15, deadline=None)
