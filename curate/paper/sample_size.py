@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from curate.config import PaperConfig
 from curate.paper.reference_error import (
@@ -22,6 +22,12 @@ from curate.paper.tables import Table
 
 if TYPE_CHECKING:  # the figure alone needs matplotlib
     from matplotlib.figure import Figure
+
+
+_COLOURS: Final = ("#2a6099", "#b3541e", "#888888")
+_RANKING_NAMES: Final = {"spearman": "Spearman", "lowest": f"lowest {LOWEST:.0%}"}
+_FOOT: Final = 1e-3
+"""Lowest disagreement that the figure shows."""
 
 
 def sample_size(
@@ -53,33 +59,34 @@ def sample_size(
 
 def draw_figure(rows: Sequence[Mapping[str, Any]]) -> Figure:
     """Errors and rankings of `summarise` against sample size, on logarithmic axes."""
-    from matplotlib.figure import Figure
+    from curate.paper.figures import WIDTH, dress, new_figure
 
-    figure = Figure(figsize=(9, 3.8), layout="constrained")
+    figure = new_figure(WIDTH, 3.8)
     left, right = figure.subplots(1, 2)
     for style, name in (("-o", "image"), ("--s", "text")):
         mine = [row for row in rows if row["modality"] == name]
         sizes = [row["pairs"] for row in mine]
-        for colour, measure in zip(("C0", "C1", "C2"), ERRORS, strict=True):
+        for colour, measure in zip(_COLOURS, ERRORS, strict=True):
             spread = [0.0 if math.isnan(r[f"{measure}_sd"]) else r[f"{measure}_sd"] for r in mine]
-            values = [row[measure] for row in mine]
-            label = f"{measure}, {name}"
-            left.errorbar(sizes, values, spread, fmt=style, color=colour, ms=3, label=label)
-        for colour, measure in zip(("C3", "C4"), RANKINGS, strict=True):
-            values = [1 - row[f"{measure}_apart"] for row in mine]
-            right.plot(sizes, values, style, color=colour, ms=3, label=f"{measure}, {name}")
+            look = {"fmt": style, "color": colour, "ms": 4, "label": f"{measure}, {name}"}
+            left.errorbar(sizes, [row[measure] for row in mine], spread, **look)
+        for colour, measure in zip(_COLOURS, RANKINGS, strict=False):
+            # Samples that agree wholly have a place too, at the foot.
+            values = [max(1 - row[f"{measure}_apart"], _FOOT) for row in mine]
+            label = f"{_RANKING_NAMES[measure]}, {name}"
+            right.plot(sizes, values, style, color=colour, ms=4, label=label)
     sizes = sorted({row["pairs"] for row in rows})
     left.plot(sizes, [n**-0.5 for n in sizes], ":", color="black", label="$n^{-1/2}$")
-    left.set(title="Relative error of the Reference", ylabel="error")
-    right.set(title="Two disjoint samples: disagreement", ylabel="1 - agreement")
+    dress(left, "relative error of the Reference", "pairs in the sample", "error")
+    dress(right, "two disjoint samples", "pairs in the sample", "1 - agreement")
     for axes in (left, right):
-        axes.set(xscale="log", xlabel="pairs in the sample")
+        axes.set(xscale="log", yscale="log")
         axes.minorticks_off()
         axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
-        axes.legend(fontsize=6, ncols=2, loc="best")
-    left.set_yscale("log")
-    right.set_yscale("symlog", linthresh=1e-3)  # samples that agree wholly have a place
-    right.set_ylim(-1e-4, 1)
+        axes.legend(fontsize=7, ncols=2, loc="best", frameon=False)
+    smallest = min(row[measure] for row in rows for measure in ERRORS)
+    left.set_ylim(10.0 ** math.floor(math.log10(max(smallest, _FOOT))), 1)
+    right.set_ylim(_FOOT, 1)
     return figure
 
 
