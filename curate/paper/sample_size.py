@@ -85,7 +85,8 @@ def draw_figure(rows: Sequence[Mapping[str, Any]]) -> Figure:
         axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
         axes.legend(fontsize=7, ncols=2, loc="best", frameon=False)
     smallest = min(row[measure] for row in rows for measure in ERRORS)
-    left.set_ylim(10.0 ** math.floor(math.log10(max(smallest, _FOOT))), 1)
+    low = 10.0 ** math.floor(math.log10(max(smallest, _FOOT)))
+    left.set_ylim(low, max(1.0, 100 * low))
     right.set_ylim(_FOOT, 1)
     return figure
 
