@@ -65,6 +65,9 @@ def copy(origin: Store, store: Store, folder: str) -> Reference:
     for name in (SAMPLE, SAMPLE_SCORES):
         if origin.exists(name):
             store.write_bytes(_in(folder, name), origin.read_bytes(name))
+    if not origin.exists(SAMPLE):
+        kept = {k: v for k, v in fitted.description.items() if k != SAMPLE_CHECKSUM}
+        fitted = replace(fitted, description=kept)
     save_fitted(store, folder, fitted)
     return fitted
 

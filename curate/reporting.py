@@ -148,9 +148,7 @@ def print_status(out: Console, run: RunDir) -> None:
 
 
 def _print_subsets(out: Console, run: RunDir) -> None:
-    from curate.verification import subset_names
-
-    for name in subset_names(run.store):
+    for name in subsets.names(run.store):
         subset = subsets.load(run.store, name)
         if subset is None:
             out.print(f"subset {shown(name)}: being selected")

@@ -128,6 +128,14 @@ _SHARD_COUNTS: Final = pa.schema(
 )
 
 
+def names(store: Store) -> list[str]:
+    """Names of the subsets in a run directory, sorted."""
+    if not store.exists("subsets"):
+        return []
+    entries = store.fs.ls(store.path("subsets"), detail=False, refresh=True)
+    return sorted(str(entry).rstrip("/").rpartition("/")[2] for entry in entries)
+
+
 def load(store: Store, name: str) -> Subset | None:
     """Read a subset's summary; None if there is no complete subset of that name."""
     folder = folder_of(name)

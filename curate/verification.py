@@ -26,9 +26,11 @@ from curate.schema import CLIP_SCORE, IMAGE_INFORMATIVENESS, OK, TEXT_INFORMATIV
 from curate.score_tables import SCORES
 from curate.shards import Shard, open_shard, read_range
 from curate.subsets import Subset
+from curate.workspace import SAMPLE_SCORES
 
-SAMPLE_SCORES: Final = "reference/sample_scores.parquet"
-REFERENCE: Final = ("reference/reference.json", "reference/reference.npz")
+DESCRIPTION: Final = "reference/reference.json"
+REFERENCE: Final = {"reference/reference.npz": "sha256", "reference/sample.npz": "sample_sha256"}
+"""File -> the key of its checksum, which a Reference that came without its sample lacks."""
 
 HASH_BYTES = 8 << 20
 
@@ -77,7 +79,7 @@ def verify(
             found += _listed(f"shard {shard.id}", _verify_input(run, shard))
         findings.shards += 1
         observe(findings.shards)
-    for name in subset_names(run.store):
+    for name in subsets.names(run.store):
         found += _listed(f"subset {name}", _verify_subset(run, name, findings))
         found += _listed(f"shards/{name}", _verify_filtered(run, name, findings, deep))
     return findings
@@ -94,14 +96,6 @@ def _listed(place: str, problems: Iterator[str]) -> Iterator[str]:
         yield f"{place}: cannot be read: {told}"
 
 
-def subset_names(store: Store) -> list[str]:
-    """Names of the subsets in a run directory, sorted."""
-    if not store.exists("subsets"):
-        return []
-    entries = store.fs.ls(store.path("subsets"), detail=False, refresh=True)
-    return sorted(str(entry).rstrip("/").rpartition("/")[2] for entry in entries)
-
-
 # --- scores -----------------------------------------------------------------------------------
 
 
@@ -113,12 +107,17 @@ def _verify_identity(run: RunDir, manifest: Iterable[Shard]) -> Iterator[str]:
 
 
 def _verify_reference(store: Store, findings: Findings) -> Iterator[str]:
-    description, arrays = REFERENCE
-    if not store.exists(description) and not store.exists(arrays):
+    if not any(map(store.exists, (DESCRIPTION, *REFERENCE))):
         return
-    findings.files += 1
-    if store.read_json(description)["sha256"] != _hash(store, arrays)[1]:
-        yield f"{arrays} does not match the checksum in {description}; fit the Reference again"
+    described = store.read_json(DESCRIPTION)
+    for name, key in REFERENCE.items():
+        if key == "sample_sha256" and key not in described:
+            continue
+        findings.files += 1
+        if not store.exists(name):
+            yield f"{name} is missing; fit the Reference again"
+        elif described[key] != _hash(store, name)[1]:
+            yield f"{name} does not match the checksum in {DESCRIPTION}; fit the Reference again"
 
 
 def _verify_scored(run: RunDir, shard: Shard, findings: Findings) -> Iterator[str]:

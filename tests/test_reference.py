@@ -480,6 +480,11 @@ def test_a_copy_takes_what_is_left_of_the_sample(
     other = Store(str(tmp_path / "two"))
     assert copy(store, other, "r").identity == found.identity
     assert np.array_equal(load_sample(other, "r", load(other, "r")).image, sample.image)
+    (tmp_path / "one" / "sample.npz").unlink()
+    bare = Store(str(tmp_path / "three"))
+    assert "sample_sha256" not in copy(store, bare, "r").description
+    with pytest.raises(ReferenceFileError, match=r"sample\.npz is missing"):
+        load_sample(bare, "r", load(bare, "r"))
 
 
 # --- fidelity -------------------------------------------------------------------------------

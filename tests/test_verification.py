@@ -105,7 +105,6 @@ def test_a_place_without_a_run_is_refused(tmp_path: Path) -> None:
 
 UNCHECKED = {
     "manifest.parquet",  # without it there is no run: see below
-    "reference/sample.npz",  # kept for looking at; no output depends on it
     "reference/sample_scores.parquet",  # is checked by the cuts that come from it
     "state/shards/default/identity.json",  # a missing one only makes `filter` start anew
 }
