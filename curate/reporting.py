@@ -131,7 +131,8 @@ def print_status(out: Console, run: RunDir) -> None:
         total += marker.counts
         damaged += [f"{shard}: {d['kind']} at byte {d['offset']}" for d in marker.damage]
         notes += [f"{shard}: {name}: {value}" for name, value in marker.notes.items()]
-    out.print(f"{shown(str(run.store))}: {len(done)} of {len(manifest)} shards scored")
+    told = f"{shown(str(run.store))}: {len(done)} of {len(manifest)} shards scored"
+    out.print(told, soft_wrap=True)
     out.print(counts_table(total, "scored so far"))
     for title, lines in (("damaged shards", damaged), ("notes", notes)):
         if lines:

@@ -116,7 +116,7 @@ def plan_workers(config: ComputeConfig, cpus: float, tasks: int) -> tuple[int, f
     if cpus <= 0:
         raise ResourceError(NO_CPU)
     workers = max(1, min(tasks, int(cpus))) if config.workers == "auto" else config.workers
-    share = math.floor(cpus / workers / CPU_STEP) * CPU_STEP
+    share = math.floor(cpus / workers / CPU_STEP) / round(1 / CPU_STEP)
     return workers, min(1.0, max(CPU_STEP, share))
 
 

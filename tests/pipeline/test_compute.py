@@ -118,7 +118,7 @@ def test_stages_without_a_model_fit_too(workers: Any, cpus: float, tasks: int) -
     found, unit = plan_workers(config, cpus, tasks)
     assert found >= 1
     assert unit > 0
-    assert found * unit <= cpus
+    assert found * unit <= cpus + 1e-9  # Ray counts ten-thousandths
     if workers == "auto":
         assert found <= max(1, tasks)
     else:
