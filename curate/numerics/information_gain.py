@@ -6,6 +6,7 @@ candidates, in chunks of queries, so that memory is O(chunk x m) whatever n is.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
@@ -119,27 +120,47 @@ class InformationGain:
         Raises:
             NumericsError: width, dtype or device do not fit.
         """
-        v = self._v
-        if queries.ndim != 2 or queries.shape[1] != v.shape[1]:
-            raise NumericsError(
-                f"information gain: queries have shape {tuple(queries.shape)}; expected [n, "
-                f"{v.shape[1]}]"
-            )
-        if queries.dtype != v.dtype or queries.device != v.device:
-            raise NumericsError(
-                f"information gain: queries are {queries.dtype} on {queries.device}, candidates"
-                f" {v.dtype} on {v.device}"
-            )
-        parts = [
-            self._chunk(queries[start : start + self._rows])
-            for start in range(0, len(queries), self._rows)
-        ]
-        return torch.cat(parts) if parts else queries.new_zeros(0)
+        return in_chunks(self._chunk, queries, self._v, self._rows)
 
     def _chunk(self, queries: torch.Tensor) -> torch.Tensor:
         ratio = link_log_weights(queries, self._v, self._posterior).add_(self._offset)
         ratio -= torch.logsumexp(ratio + self._log_prior, dim=1, keepdim=True)
         return divergence(ratio, self._log_prior)
+
+
+def in_chunks(
+    score: Callable[[torch.Tensor], torch.Tensor],
+    queries: torch.Tensor,
+    held: torch.Tensor,
+    rows: int,
+) -> torch.Tensor:
+    """Score queries a few at a time.
+
+    Args:
+        score: [k, d] -> [k].
+        queries: [n, d], n >= 0.
+        held: what they are compared with, [m, d].
+        rows: queries of one chunk.
+
+    Returns:
+        [n].
+
+    Raises:
+        NumericsError: width, dtype or device of the queries are not those of `held`.
+    """
+    if queries.ndim != 2 or queries.shape[1] != held.shape[1]:
+        raise NumericsError(
+            f"information gain: queries have shape {tuple(queries.shape)}; expected [n, "
+            f"{held.shape[1]}]"
+        )
+    if queries.dtype != held.dtype or queries.device != held.device:
+        raise NumericsError(
+            f"information gain: queries are {queries.dtype} on {queries.device}, candidates"
+            f" {held.dtype} on {held.device}"
+        )
+    starts = range(0, len(queries), rows)
+    parts = [score(queries[start : start + rows]) for start in starts]
+    return torch.cat(parts) if parts else queries.new_zeros(0)
 
 
 def divergence(ratio: torch.Tensor, log_prior: torch.Tensor) -> torch.Tensor:

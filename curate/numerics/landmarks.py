@@ -20,7 +20,7 @@ import numpy.typing as npt
 import torch
 
 from curate.errors import NumericsError
-from curate.numerics.information_gain import CHUNK_BYTES, checked_prior, divergence
+from curate.numerics.information_gain import CHUNK_BYTES, checked_prior, divergence, in_chunks
 from curate.numerics.posterior import Posterior, embedding_matrix, link_log_weights
 
 FloatArray = npt.NDArray[np.float64]
@@ -165,22 +165,7 @@ class LandmarkGain:
         Raises:
             NumericsError: width, dtype or device do not fit.
         """
-        held = self._centroids
-        if queries.ndim != 2 or queries.shape[1] != held.shape[1]:
-            raise NumericsError(
-                f"landmarks: queries have shape {tuple(queries.shape)}; expected [n, "
-                f"{held.shape[1]}]"
-            )
-        if queries.dtype != held.dtype or queries.device != held.device:
-            raise NumericsError(
-                f"landmarks: queries are {queries.dtype} on {queries.device}, landmarks"
-                f" {held.dtype} on {held.device}"
-            )
-        parts = [
-            self._chunk(queries[start : start + self._rows])
-            for start in range(0, len(queries), self._rows)
-        ]
-        return torch.cat(parts) if parts else queries.new_zeros(0)
+        return in_chunks(self._chunk, queries, self._centroids, self._rows)
 
     def _chunk(self, u: torch.Tensor) -> torch.Tensor:
         x = (u @ self._centroids.T).mul_(self._posterior.scale)
