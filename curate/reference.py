@@ -204,7 +204,9 @@ def _side(
 ) -> tuple[Side, Quadratic]:
     """Fit the side of the queries' modality, given (rows, prior) of both."""
     (u, p_u), (v, p_v) = queries, candidates
-    quadratic = fit_quadratic(u, v, p_u, p_v, posterior, config.covariance)
+    # Only the mean posterior is a prior that the exact value can be taken against.
+    known = config.prior == "model"
+    quadratic = fit_quadratic(u, v, p_u, p_v, posterior, config.covariance, calibrate=known)
     factor = factorise(quadratic.metric, config.trace_share).matrix
     landmarks = None
     if clusters:

@@ -68,6 +68,8 @@ def fit_quadratic(
     prior: npt.ArrayLike,
     posterior: Posterior,
     covariance: Covariance = "corrected",
+    *,
+    calibrate: bool = True,
 ) -> Quadratic:
     """Fit the quadratic form of one modality to a sample.
 
@@ -78,6 +80,8 @@ def fit_quadratic(
         prior: p(t), [m], > 0, summing to one.
         posterior: the link.
         covariance: `corrected` or `paper`.
+        calibrate: settle the correction's share and the unit by exact values. They are taken
+            against `prior`, which must then be the mean posterior; without, theory decides.
 
     Returns:
         Mean and metric, with the share of the correction that was kept and the unit.
@@ -91,6 +95,8 @@ def fit_quadratic(
         gains = sensitivity(v, mean, posterior, covariance)
         return Quadratic(mean, metric_of_gains(v, prior, gains))
     gains = sensitivity(v, u, posterior)
+    if not calibrate:
+        return Quadratic(mean, metric_of_gains(v, prior, gains))
     level = float(np.asarray(prior) @ gains)
     metrics = {b: metric_of_gains(v, prior, level + b * (gains - level)) for b in BLENDS}
     chosen = _spread_out(u, quadratic_form(u, mean, metrics[BLENDS[0]]))

@@ -54,6 +54,15 @@ def test_at_scale_one_the_correction_is_whole_and_its_unit_right():
     assert r2 > 0.98
 
 
+def test_without_a_mean_posterior_theory_decides():
+    u, v = cone()
+    uniform = np.full(len(u), 1 / len(u))
+    found = fit_quadratic(u, v, uniform, uniform, SHARP, calibrate=False)
+    assert (found.blend, found.unit) == (1.0, 1.0)
+    theory = metric_matrix(v, uniform, u, SHARP)
+    np.testing.assert_allclose(found.metric, theory, rtol=1e-10, atol=1e-14)
+
+
 @pytest.mark.parametrize("p", [SIGMOID, SHARP, Posterior("sigmoid", 10.0, -10.0)], ids=str)
 @pytest.mark.parametrize("seed", range(3))
 def test_it_explains_no_less_than_the_paper_s_form(p, seed):
