@@ -6,12 +6,12 @@ name of its own.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 import pyarrow as pa
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 
 # --- statuses -------------------------------------------------------------------------------
 
@@ -34,6 +34,7 @@ REJECTIONS: Final[dict[str, str]] = {
     "checksum_mismatch": "the image's sha256 differs from the one in the .json member",
     "nonfinite_embedding": "the model returned NaN or infinity for this pair",
     "zero_embedding": "the model returned a zero vector, which has no direction, for this pair",
+    "invalid_uid": "the uid of the pool's metadata is not 32 hexadecimal digits",
 }
 """Rejection reason -> what it means. A rejected sample keeps its row, with null scores."""
 
@@ -65,27 +66,69 @@ EXACT_COLUMNS: Final = (IMAGE_INFORMATION_GAIN, TEXT_INFORMATION_GAIN)
 LANDMARK_COLUMNS: Final = (IMAGE_LANDMARK_GAIN, TEXT_LANDMARK_GAIN)
 """KL against the Reference's landmarks, float32, nats: O(landmarks x d) per embedding."""
 
-COSTLY_COLUMNS: Final = EXACT_COLUMNS + LANDMARK_COLUMNS
+GAIN_COLUMNS: Final = EXACT_COLUMNS + LANDMARK_COLUMNS
+"""Both are defined against the mean posterior of the Reference's sample."""
+
+VAS: Final = "vas"
+TEXT_VAS: Final = "text_vas"
+CROSS_VAS: Final = "cross_vas"
+NEG_CLIP_LOSS: Final = "negcliploss"
+NORMSIM_2: Final = "normsim_2"
+NORMSIM_INF: Final = "normsim_inf"
+
+TARGET_COLUMNS: Final = (VAS, TEXT_VAS, CROSS_VAS, NORMSIM_2, NORMSIM_INF)
+"""Against the embeddings of a target set, float32."""
+
+BASELINE_COLUMNS: Final = (*TARGET_COLUMNS, NEG_CLIP_LOSS)
+"""Scores of other methods, for comparison, float32."""
+
+CAPTION_ENGLISH: Final = "caption_english"
+"""1 where English is the most likely language of the caption, else 0; float32."""
+
+COSTLY_COLUMNS: Final = (*GAIN_COLUMNS, *BASELINE_COLUMNS, CAPTION_ENGLISH)
 """Computed and written only where the configuration lists them under `scores`."""
 
 ALL_SCORES: Final = SCORE_COLUMNS + COSTLY_COLUMNS
 
-METADATA_COLUMNS: Final = ("width", "height", "caption_chars", "caption_words")
-"""What the bytes say of a pair, usable in rules like a score."""
+METADATA_COLUMNS: Final = (
+    "width",
+    "height",
+    "shorter_side",
+    "aspect_ratio",
+    "caption_chars",
+    "caption_words",
+)
+"""What is known of a pair without a model, usable in rules like a score. `aspect_ratio` is the
+longer side over the shorter one."""
 
-RULE_COLUMNS: Final = ALL_SCORES + METADATA_COLUMNS
+POOL_COLUMNS: Final = ("clip_b32_similarity_score", "clip_l14_similarity_score")
+"""Columns of DataComp's metadata that are carried over where the input has them, in its dtype."""
+
+RULE_COLUMNS: Final = ALL_SCORES + METADATA_COLUMNS + POOL_COLUMNS
+"""What rules may use, besides what `input.columns` names."""
 
 
-def scores_schema(costly: Sequence[str] = ()) -> pa.Schema:
+def scores_schema(
+    scores: Collection[str] = SCORE_COLUMNS,
+    carried: Sequence[pa.Field] = (),
+    *,
+    located: bool = True,
+) -> pa.Schema:
     """The columns of scores/SHARD.parquet: one row per sample, kept or not, in shard order.
 
     `tar_offset` and `tar_size` (bytes) locate the sample's members, headers and padding included,
     in the input tar, so that the filter pass copies byte ranges and parses nothing.
 
     Args:
-        costly: those of COSTLY_COLUMNS that the run computes.
+        scores: those of ALL_SCORES that the run computes; none where there are no embeddings.
+        carried: columns of the pool's own metadata, in its dtype.
+        located: whether the samples come from tars.
     """
-    names = (*SCORE_COLUMNS, *(name for name in COSTLY_COLUMNS if name in costly))
+    names = tuple(name for name in ALL_SCORES if name in scores)
+    place = [
+        pa.field("tar_offset", pa.int64(), nullable=False),
+        pa.field("tar_size", pa.int64(), nullable=False),
+    ]
     return pa.schema(
         [
             pa.field("shard", pa.string(), nullable=False),
@@ -98,17 +141,19 @@ def scores_schema(costly: Sequence[str] = ()) -> pa.Schema:
             *(pa.field(name, pa.float32()) for name in names),
             pa.field("width", pa.int32()),
             pa.field("height", pa.int32()),
+            pa.field("shorter_side", pa.int32()),
+            pa.field("aspect_ratio", pa.float32()),
             pa.field("caption_chars", pa.int32()),
             pa.field("caption_words", pa.int32()),
-            pa.field("tar_offset", pa.int64(), nullable=False),
-            pa.field("tar_size", pa.int64(), nullable=False),
+            *carried,
+            *(place if located else []),
         ],
         metadata={"curate.schema_version": str(SCHEMA_VERSION)},
     )
 
 
 SCORES_SCHEMA: Final = scores_schema()
-"""The columns that every run has."""
+"""The columns of every run over shards."""
 
 KEPT: Final = "kept"
 DUPLICATE_UID: Final = "duplicate_uid"

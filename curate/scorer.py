@@ -20,6 +20,7 @@ from curate.schema import (
     IMAGE_INFORMATIVENESS,
     IMAGE_LANDMARK_GAIN,
     LANDMARK_COLUMNS,
+    SCORE_COLUMNS,
     TEXT_INFORMATION_GAIN,
     TEXT_INFORMATIVENESS,
     TEXT_LANDMARK_GAIN,
@@ -103,7 +104,7 @@ def score_sample(
     scores = scorer(torch.from_numpy(embeddings.image), torch.from_numpy(embeddings.text))
     columns = {name: table[name] for name in table.column_names}
     columns |= {name: pa.array(values.numpy()) for name, values in scores.items()}
-    schema = scores_schema(tuple(scores))
+    schema = scores_schema((*SCORE_COLUMNS, *costly))
     return Sample(embeddings, pa.table({n: columns[n] for n in schema.names}, schema=schema))
 
 

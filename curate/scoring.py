@@ -151,6 +151,7 @@ class ShardScores:
             raise AccountingError(f"shard {self._shard}: rows {missing[:5]} have no result")
         names = (*SCORE_COLUMNS, *self._costly)
         rows, none = self._rows, dict.fromkeys(names)
+        sizes = [row.size for row in rows]
         scores = [self._scores.get(i, none) for i in range(len(rows))]
         columns: dict[str, list[Any]] = {
             "shard": [self._shard] * len(rows),
@@ -161,14 +162,16 @@ class ShardScores:
             "status": [r.status for r in rows],
             "error": [r.error for r in rows],
             **{name: [s.get(name) for s in scores] for name in names},
-            "width": [r.size[0] if r.size else None for r in rows],
-            "height": [r.size[1] if r.size else None for r in rows],
+            "width": [size[0] if size else None for size in sizes],
+            "height": [size[1] if size else None for size in sizes],
+            "shorter_side": [min(size) if size else None for size in sizes],
+            "aspect_ratio": [max(size) / min(size) if size else None for size in sizes],
             "caption_chars": [r.caption_chars for r in rows],
             "caption_words": [r.caption_words for r in rows],
             "tar_offset": [r.item.tar_offset for r in rows],
             "tar_size": [r.item.tar_size for r in rows],
         }
-        return pa.Table.from_pydict(columns, schema=scores_schema(self._costly))
+        return pa.Table.from_pydict(columns, schema=scores_schema(names))
 
     def embeddings(self, dtype: npt.DTypeLike) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
         """Image and text embeddings [n, d] of all rows; NaN where a row has none."""

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from curate.config import Config, to_yaml
+from curate.config import Config, Places, to_yaml
+from curate.errors import ConfigError
 from curate.manifest import RunDir
 from curate.outputs import Store
 from curate.schema import SCHEMA_VERSION
@@ -65,8 +66,10 @@ def open_workspace(config: Config) -> Workspace:
     return Workspace(config, RunDir(Store(config.output.run_dir)))
 
 
-def listed(spec: str | tuple[str, ...]) -> tuple[Shard, ...]:
+def listed(spec: Places | None) -> tuple[Shard, ...]:
     """The shards that a setting names. Raises ConfigError if there are none."""
+    if spec is None:
+        raise ConfigError("input.shards: this needs the images; name the shards that hold them")
     return list_shards(spec if isinstance(spec, str) else list(spec))
 
 

@@ -10,26 +10,34 @@ from curate.config.reading import apply_overrides, digest, load_config, parse_co
 from curate.config.root import Config
 from curate.config.rules import Criteria, Rules, rule_columns
 from curate.config.sections import (
+    BaselinesConfig,
     ComputeConfig,
+    EmbeddingKeys,
     InputConfig,
     LimitsConfig,
     ModelConfig,
     OutputConfig,
+    Places,
     ReferenceConfig,
 )
+from curate.config.sweep import SweepConfig
 
 __all__ = [
+    "BaselinesConfig",
     "ComputeConfig",
     "Config",
     "Criteria",
+    "EmbeddingKeys",
     "InputConfig",
     "LabelledConfig",
     "LimitsConfig",
     "ModelConfig",
     "OutputConfig",
     "PaperConfig",
+    "Places",
     "ReferenceConfig",
     "Rules",
+    "SweepConfig",
     "VisualGenomeConfig",
     "apply_overrides",
     "digest",

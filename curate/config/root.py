@@ -10,6 +10,7 @@ from curate.config.base import Frozen
 from curate.config.paper import PaperConfig
 from curate.config.rules import Rules, rule_columns
 from curate.config.sections import (
+    BaselinesConfig,
     ComputeConfig,
     InputConfig,
     LimitsConfig,
@@ -17,7 +18,18 @@ from curate.config.sections import (
     OutputConfig,
     ReferenceConfig,
 )
-from curate.schema import ALL_SCORES, COSTLY_COLUMNS, LANDMARK_COLUMNS, SCORE_COLUMNS
+from curate.config.sweep import SweepConfig
+from curate.schema import (
+    ALL_SCORES,
+    CAPTION_ENGLISH,
+    COSTLY_COLUMNS,
+    GAIN_COLUMNS,
+    LANDMARK_COLUMNS,
+    METADATA_COLUMNS,
+    POOL_COLUMNS,
+    RULE_COLUMNS,
+    SCORE_COLUMNS,
+)
 
 ScoreColumn = Literal[ALL_SCORES]  # type: ignore[valid-type]  # as in rules
 
@@ -31,8 +43,9 @@ class Config(Frozen):
     scores: tuple[ScoreColumn, ...] = SCORE_COLUMNS
     """Scores that must be in the output. Those of SCORE_COLUMNS cost next to nothing beside the
     embedding and are always written, those of COSTLY_COLUMNS only when listed."""
+    baselines: BaselinesConfig = BaselinesConfig()
     rules: Rules = Rules(all=())
-    sweep: None = None
+    sweep: SweepConfig | None = None
     output: OutputConfig
     compute: ComputeConfig = ComputeConfig()
     limits: LimitsConfig = LimitsConfig()
@@ -46,20 +59,43 @@ class Config(Frozen):
         return value
 
     @model_validator(mode="after")
-    def _rules_have_their_scores(self) -> Config:
-        if missing := sorted(rule_columns(self.rules) & set(COSTLY_COLUMNS) - set(self.scores)):
-            raise ValueError(
-                f"rules use {', '.join(missing)}, which costs extra and is computed only when"
-                " listed under `scores`; add it there"
-            )
+    def _rules_have_their_columns(self) -> Config:
+        swept = self.sweep.rule_sets(self.rules) if self.sweep is not None else {}
+        for place, rules in {"rules": self.rules, **swept}.items():
+            self._check_columns(place, rule_columns(rules))
         return self
 
-    @model_validator(mode="after")
-    def _exact_scores_have_a_prior(self) -> Config:
-        if self.costly_scores and self.reference.prior != "model":
+    def _check_columns(self, place: str, used: frozenset[str]) -> None:
+        known = {*RULE_COLUMNS, *self.input.columns}
+        if unknown := sorted(used - known):
             raise ValueError(
-                f"{self.costly_scores[0]} is defined against the mean posterior: set"
-                " reference.prior to model"
+                f"{place} use {', '.join(map(repr, unknown))}: no such column; known are"
+                f" {', '.join(sorted(known))}, and what input.columns names of the metadata"
+            )
+        if missing := sorted(used & set(COSTLY_COLUMNS) - set(self.scores)):
+            raise ValueError(
+                f"{place} use {', '.join(missing)}, which costs extra and is computed only when"
+                " listed under `scores`; add it there"
+            )
+        if self.input.over_images and (theirs := sorted(used & set(POOL_COLUMNS))):
+            raise ValueError(
+                f"{place} use {', '.join(theirs)}, a column of the pool's metadata; give"
+                " input.metadata or input.embeddings"
+            )
+        if self.input.metadata is not None:
+            free = {*METADATA_COLUMNS, *POOL_COLUMNS, CAPTION_ENGLISH, *self.input.columns}
+            if lost := sorted(used - free):
+                raise ValueError(
+                    f"{place} use {', '.join(lost)}, which takes embeddings; give"
+                    " input.embeddings in place of input.metadata"
+                )
+
+    @model_validator(mode="after")
+    def _gains_have_a_prior(self) -> Config:
+        gains = [name for name in GAIN_COLUMNS if name in self.scores]
+        if gains and self.reference.prior != "model":
+            raise ValueError(
+                f"{gains[0]} is defined against the mean posterior: set reference.prior to model"
             )
         return self
 

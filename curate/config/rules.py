@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from curate.config.base import Float, Fraction, Frozen
-from curate.schema import RULE_COLUMNS
 
-RuleColumn = Literal[RULE_COLUMNS]  # type: ignore[valid-type]  # mypy cannot read the tuple; pydantic does
+RuleColumn = Annotated[str, Field(min_length=1)]
+"""Of RULE_COLUMNS or `input.columns`: the root of the configuration knows both."""
 
 
 class Criteria(Frozen):
@@ -21,6 +21,9 @@ class Criteria(Frozen):
     drop_lowest: Fraction | None = None
     keep_highest: Fraction | None = None
     of: Literal["pool", "reference"] = "pool"
+    method: Literal["exact", "datacomp"] = "exact"
+    """How a fraction becomes a cut. `exact` keeps or drops floor(n x fraction) samples to the last,
+    ties broken by uid; `datacomp` keeps what DataComp's own baselines keep, ties included."""
 
     @model_validator(mode="after")
     def _asks_for_something(self) -> Criteria:
@@ -28,6 +31,10 @@ class Criteria(Frozen):
             raise ValueError("a rule needs at least one of min, max, drop_lowest, keep_highest")
         if self.of == "reference" and self.drop_lowest is None and self.keep_highest is None:
             raise ValueError("`of` goes with drop_lowest or keep_highest only; remove it")
+        if self.method == "datacomp" and (
+            self.keep_highest is None or self.drop_lowest is not None or self.of == "reference"
+        ):
+            raise ValueError("`method: datacomp` goes with keep_highest of the pool; see DataComp")
         if self.min is not None and self.max is not None and self.min > self.max:
             raise ValueError(f"min={self.min} is above max={self.max}: nothing could be kept")
         return self

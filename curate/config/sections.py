@@ -29,15 +29,50 @@ class ModelConfig(Frozen):
         return self
 
 
-class InputConfig(Frozen):
-    """Where the pairs are."""
+Places = str | tuple[str, ...]
+"""A path or URL with globs or braces, @FILE, or a list of these."""
 
-    shards: str | tuple[str, ...]
-    embeddings: None = None
-    embedding_keys: None = None
+
+class EmbeddingKeys(Frozen):
+    """Names of the arrays of an npz."""
+
+    image: Annotated[str, Field(min_length=1)]
+    text: Annotated[str, Field(min_length=1)]
+
+
+class InputConfig(Frozen):
+    """Where the pairs are: in shards of images, or in metadata with embeddings, or without.
+
+    With `embeddings` or `metadata` the pool is scored without its images; `shards` then names
+    where those are, once they are downloaded, for `curate filter`.
+    """
+
+    shards: Places | None = None
+    embeddings: Places | None = None
+    embedding_keys: EmbeddingKeys | None = None
+    metadata: Places | None = None
+    columns: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    """Further numeric columns of the metadata that are carried over, for use in rules."""
     verify_sha256: bool = False
     """Reject images whose sha256 differs from the json's. Off by default, since img2dataset stores
     the hash of the original download, which resizing changes."""
+
+    @model_validator(mode="after")
+    def _one_pool(self) -> InputConfig:
+        if self.shards is None and self.embeddings is None and self.metadata is None:
+            raise ValueError("name the pool: give one of shards, embeddings and metadata")
+        if self.embeddings is not None and self.metadata is not None:
+            raise ValueError("embeddings come with their metadata; remove input.metadata")
+        if self.embedding_keys is not None and self.embeddings is None:
+            raise ValueError("embedding_keys has no effect without input.embeddings; remove it")
+        if self.columns and self.over_images:
+            raise ValueError("columns are of metadata; give input.embeddings or input.metadata")
+        return self
+
+    @property
+    def over_images(self) -> bool:
+        """Whether the pool is scored from its images."""
+        return self.embeddings is None and self.metadata is None
 
 
 class Temperature(Frozen):
@@ -51,7 +86,7 @@ class ReferenceConfig(Frozen):
     """The sample that means and covariances are fitted on."""
 
     path: str | None = None
-    shards: str | tuple[str, ...] | None = None
+    shards: Places | None = None
     samples: Annotated[Int, Field(ge=2)] = 10_000
     prior: Literal["model", "uniform"] = "model"
     covariance: Literal["corrected", "paper"] = "corrected"
@@ -63,6 +98,20 @@ class ReferenceConfig(Frozen):
     costs in error is measured on the sample and kept in reference.json."""
     landmarks: Auto | Annotated[Int, Field(ge=2)] = "auto"
     """Clusters per modality, fitted when a landmark score is listed; auto is 4 times the width."""
+    seed: Annotated[Int, Field(ge=0)] = 0
+
+
+class BaselinesConfig(Frozen):
+    """What the scores of other methods, where listed under `scores`, compare with."""
+
+    target: Annotated[str, Field(min_length=1)] | None = None
+    """Embeddings of a target set: .npy, or .npz with `target_keys`. Null is the Reference's
+    sample."""
+    target_keys: EmbeddingKeys | None = None
+    batches: PositiveInt = 10
+    """Seeded batches of the Reference's sample that negCLIPLoss is averaged over."""
+    temperature: Annotated[Float, Field(gt=0.0, allow_inf_nan=False)] = 0.01
+    """Of negCLIPLoss; the inverse of a logit scale. 0.01 is that of OpenAI's models."""
     seed: Annotated[Int, Field(ge=0)] = 0
 
 

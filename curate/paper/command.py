@@ -64,7 +64,7 @@ def _about(config: Config) -> dict[str, Any]:
     reference = config.reference
     spec = config.input.shards if reference.shards is None else reference.shards
     return {
-        "pool": spec if isinstance(spec, str) else ", ".join(spec),
+        "pool": spec if isinstance(spec, str) else ", ".join(spec or ()),
         "posterior": "s = 1, b = 0, prior the mean of posteriors, unless a table says otherwise",
         "seeds": {"reference.seed": reference.seed, "paper.seed": config.paper.seed},
         "bootstrap resamples": config.paper.bootstrap,

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from curate.config import Config, ModelConfig, ReferenceConfig, Rules
+from curate.config import Config, ModelConfig, Places, ReferenceConfig, Rules
 from curate.errors import ConfigError
 from curate.outputs import Store
 from curate.paper.pairs import Pool
@@ -111,7 +111,7 @@ class Inputs:
         self.fit(config)
         return load_sample(Store(run_dir), name)
 
-    def _pool(self, spec: str | tuple[str, ...]) -> Pool:
+    def _pool(self, spec: Places | None) -> Pool:
         limits = self.config.limits
         policy = SamplePolicy(
             image_pixels=limits.image_pixels,
