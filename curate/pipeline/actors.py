@@ -16,18 +16,17 @@ import ray
 import torch
 from ray.exceptions import ObjectLostError, RayActorError
 
-from curate.config import ModelConfig
+from curate.config import Config, ModelConfig
 from curate.encoder import Embeddings, Encoder, ModelInfo, Pixels
 from curate.errors import CurateError, ResourceError, ShardError, WorkerError
+from curate.held import Held, read_held
 from curate.loading import Tokens, load_tokenizer
 from curate.manifest import Counts, RunDir
 from curate.numerics.selection import Node
 from curate.outputs import Store
 from curate.pipeline.light import Batch, describe_root, shards_of
-from curate.reference import Reference, SampleEmbeddings
-from curate.reference_files import load, load_sample
 from curate.samples import SamplePolicy
-from curate.schema import EXACT_COLUMNS, IMAGE_NORM, TEXT_NORM
+from curate.schema import IMAGE_NORM, TEXT_NORM
 from curate.scorer import Scorer
 from curate.scoring import BatchPlan, ModelOutput
 from curate.shard_tasks import ScoreTask, embed_chosen, score_shard
@@ -49,32 +48,19 @@ class ReferenceHandle:
     objects: tuple[Any, ...]
     store: Store
     folder: str
-    costly: tuple[str, ...] = ()
+    config: Config
 
-    def fetch(self) -> tuple[Reference, SampleEmbeddings | None]:
-        """Fetch the Reference and its sample, from the object store or from their files."""
+    def fetch(self) -> Held:
+        """Fetch the Reference and what goes with it, from the object store or from the files."""
         try:
-            fetched: tuple[Reference, SampleEmbeddings | None] = ray.get(self.objects[0])
+            fetched: Held = ray.get(self.objects[0])
         except ObjectLostError:
-            return read_for_scoring(self.store, self.folder, self.costly)
+            return read_held(self.store, self.folder, self.config)
         return fetched
 
     def scorer(self, device: str) -> Scorer:
         """Build the scorer on a device."""
-        reference, sample = self.fetch()
-        return Scorer(reference, device, self.costly, sample)
-
-
-def read_for_scoring(
-    store: Store, folder: str, costly: tuple[str, ...]
-) -> tuple[Reference, SampleEmbeddings | None]:
-    """Read a Reference, and its sample where a score is taken against it.
-
-    Raises:
-        ReferenceFileError: either is missing or damaged.
-    """
-    fitted = load(store, folder)
-    return fitted, load_sample(store, folder, fitted) if set(costly) & set(EXACT_COLUMNS) else None
+        return self.fetch().scorer(device)
 
 
 class Embedder:
@@ -244,7 +230,7 @@ class ScoreWorker:
         self._run = RunDir(job.worker.run)
         self._task = _task(
             job.worker,
-            job.reference.costly,
+            job.reference.config.costly_scores,
             identity=job.identity,
             save_embeddings=job.save_embeddings,
             preview=job.preview,

@@ -11,10 +11,10 @@ from typing import Any, Final
 
 from curate import __version__, reference_files, rules
 from curate.errors import RunDirError
+from curate.held import read_held
 from curate.manifest import IDENTITY
 from curate.numerics.selection import Node
 from curate.outputs import Store
-from curate.pipeline.actors import read_for_scoring
 from curate.pipeline.cluster import Cluster
 from curate.pipeline.stages import Session, fit_reference, score, session
 from curate.reference import Reference, check_model
@@ -49,7 +49,7 @@ def score_pool(
         fitted = _ensure_reference(work, started, shards, outcome)
         identity = work.run.claim(IDENTITY, _score_parts(work, started, fitted))
         begin = time.monotonic()
-        held = read_for_scoring(work.store, REFERENCE_FOLDER, work.config.costly_scores)
+        held = read_held(work.store, REFERENCE_FOLDER, work.config)
         outcome.unreadable = score(
             started, work.store, todo, identity, held, REFERENCE_FOLDER, _preview(work)
         )

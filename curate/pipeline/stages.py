@@ -21,6 +21,7 @@ from curate.config import Config
 from curate.encoder import ModelInfo
 from curate.errors import ShardError
 from curate.fidelity import with_fidelity
+from curate.held import Held
 from curate.numerics.selection import Node
 from curate.outputs import Store
 from curate.pipeline.actors import (
@@ -36,7 +37,7 @@ from curate.pipeline.compute import ComputePlan, plan_compute
 from curate.pipeline.light import HashWorker
 from curate.pipeline.mapping import map_rows, shard_rows, tallied, unwrapped
 from curate.progress import Task
-from curate.reference import Reference, Sample, SampleEmbeddings, fit
+from curate.reference import Reference, Sample, fit
 from curate.samples import SamplePolicy
 from curate.sampling import choose_threshold, sampling_order
 from curate.schema import OK
@@ -141,7 +142,7 @@ def score(
     run: Store,
     shards: Sequence[Shard],
     identity: str,
-    reference: tuple[Reference, SampleEmbeddings | None],
+    held: Held,
     folder: str,
     preview: Node | None,
 ) -> dict[str, str]:
@@ -152,7 +153,7 @@ def score(
         run: the run directory.
         shards: those not committed yet.
         identity: of the scores.
-        reference: the Reference, and its sample where a score is taken against it.
+        held: the Reference, and what the listed scores need besides.
         folder: of the Reference in the run directory.
         preview: rules that can be decided on the way, for the progress line.
 
@@ -161,8 +162,7 @@ def score(
     """
     if not shards:
         return {}
-    costly = session.config.costly_scores
-    handle = ReferenceHandle(identity, (ray.put(reference),), run, folder, costly)
+    handle = ReferenceHandle(identity, (ray.put(held),), run, folder, session.config)
     task = Task("score", len(shards), shows_drops=preview is not None)
     with tallied(task) as tally:
         job = ScoreJob(
