@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from curate.braces import expand_braces
 from curate.errors import ConfigError, ShardError
-from curate.shards import ID_LIMIT, Shard, list_shards, open_shard, read_range, shard_ids
+from curate.places import ID_LIMIT
+from curate.shards import Shard, list_shards, open_shard, read_range, shard_ids
 
 # --- braces ---------------------------------------------------------------------------------
 
