@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -17,12 +17,11 @@ import pyarrow as pa
 
 from curate.clustering import kmeans_labels
 from curate.config import ReferenceConfig
-from curate.encoder import ModelInfo
-from curate.errors import ReferenceFileError
+from curate.errors import ConfigError, ReferenceFileError
 from curate.numerics.correction import Quadratic, fit_quadratic
 from curate.numerics.informativeness import factorise
 from curate.numerics.landmarks import Landmarks, fit_landmarks
-from curate.numerics.posterior import Posterior, estimate_priors
+from curate.numerics.posterior import Link, Posterior, estimate_priors
 
 Float64 = npt.NDArray[np.float64]
 Float32 = npt.NDArray[np.float32]
@@ -36,6 +35,39 @@ _NORM_TOLERANCE: Final = 5e-3
 LANDMARKS_PER_WIDTH: Final = 4
 """Landmarks per embedding dimension by default: at the embedded model's own temperature R²
 against the exact value is 0.97, at four times the cost of the quadratic form."""
+
+
+class EmbeddingModel(Protocol):
+    """What a Reference needs to know of the model whose embeddings it is fitted on."""
+
+    @property
+    def name(self) -> str:
+        """As configured."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """The identity of the weights."""
+        ...
+
+    @property
+    def link(self) -> Link:
+        """How logits become probabilities."""
+        ...
+
+    @property
+    def logit_scale(self) -> float | None:
+        """The trained temperature; None if it is not known."""
+        ...
+
+    @property
+    def logit_bias(self) -> float:
+        """The trained bias."""
+        ...
+
+    def describe(self) -> dict[str, Any]:
+        """Return a JSON-ready mapping, `name` and `fingerprint` among its keys."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +141,19 @@ class Sample:
     table: pa.Table
 
 
-def posterior_of(config: ReferenceConfig, model: ModelInfo) -> Posterior:
-    """Choose link, scale and bias: the paper's s = 1, b = 0, the model's own, or given ones."""
+def posterior_of(config: ReferenceConfig, model: EmbeddingModel) -> Posterior:
+    """Choose link, scale and bias: the paper's s = 1, b = 0, the model's own, or given ones.
+
+    Raises:
+        ConfigError: the model's own is asked for and not known.
+    """
     chosen = config.temperature
     if chosen == "model":
+        if model.logit_scale is None:
+            raise ConfigError(
+                "reference.temperature is `model`, but nothing tells that of"
+                f" {model.name!r}; give the logit scale that it was trained to, a number"
+            )
         return Posterior(model.link, scale=model.logit_scale, bias=model.logit_bias)
     if isinstance(chosen, float):
         return Posterior(model.link, scale=chosen, bias=0.0)
@@ -123,7 +164,7 @@ def fit(
     image: Float32,
     text: Float32,
     config: ReferenceConfig,
-    model: ModelInfo,
+    model: EmbeddingModel,
     *,
     landmarks: bool = False,
 ) -> tuple[Reference, SampleEmbeddings]:
@@ -238,7 +279,7 @@ def to_bytes(reference: Reference) -> bytes:
     return buffer.getvalue()
 
 
-def check_model(reference: Reference, model: ModelInfo) -> None:
+def check_model(reference: Reference, model: EmbeddingModel) -> None:
     """Refuse a Reference of other weights. Raises ReferenceFileError naming both."""
     fitted = reference.description["model"]
     if fitted["fingerprint"] != model.fingerprint:
