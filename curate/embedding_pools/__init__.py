@@ -1,0 +1,1 @@
+"""Pools that come without their images: metadata with precomputed embeddings, or alone."""
