@@ -19,12 +19,13 @@ import yaml
 
 from curate import rules as rule_tests
 from curate.config import Rules, digest
+from curate.duplicates import Duplicates, find_duplicates
 from curate.errors import OutputError, RunDirError
 from curate.manifest import IDENTITY, Counts, RunDir
 from curate.numerics.selection import KEPT, UID, Node, UidArray, decide, parse_uids
 from curate.outputs import Store
 from curate.schema import DECISIONS_SCHEMA, DUPLICATE_UID, OK, SUMMARY_OF_REJECTED
-from curate.score_tables import Duplicates, find_duplicates, read_scores
+from curate.score_tables import read_scores
 
 SUMMARY: Final = "summary.json"
 SHARD_COUNTS: Final = "shards.parquet"

@@ -1,0 +1,111 @@
+"""uids.npy, a subset as DataComp reads it: 1-d, dtype u8,u8, sorted, without duplicates."""
+
+from __future__ import annotations
+
+import io
+import tempfile
+from collections.abc import Iterable, Iterator
+from typing import Any, BinaryIO, Final
+
+import numpy as np
+from numpy.lib import format as npy
+
+from curate.errors import NumericsError, OutputError
+from curate.numerics.keys import UID, UidArray, as_uids, format_uids
+from curate.outputs import Store
+
+COPY_BYTES: Final = 8 << 20
+
+
+def write_uids(store: Store, relative: str, sorted_blocks: Iterable[UidArray]) -> int:
+    """Stream uids into a file whose bytes are those that np.save gives for all of them.
+
+    Args:
+        store, relative: where to.
+        sorted_blocks: UID [n] each, ascending over all blocks; equal neighbours become one.
+
+    Returns:
+        How many uids were written.
+
+    Raises:
+        NumericsError: another dtype, or not ascending.
+        OutputError: the disk is full; nothing is left behind.
+    """
+    # The number of uids stands in front of them and is known behind them.
+    with tempfile.TemporaryFile(prefix="curate-uids-") as spool:
+        count = 0
+        for block in _distinct(sorted_blocks):
+            _spool(spool, block)
+            count += len(block)
+        spool.seek(0)
+        with store.create(relative) as sink:
+            sink.write(npy_header(count))
+            while data := spool.read(COPY_BYTES):
+                sink.write(data)
+    return count
+
+
+def read_uids(store: Store, relative: str) -> UidArray:
+    """Read uids, memory-mapped where the store is a local folder; their order is not checked.
+
+    Returns:
+        UID [n], read-only.
+
+    Raises:
+        OutputError: missing, damaged, or not UID [n].
+    """
+    path = store.path(relative)
+    try:
+        if store.is_local:
+            uids = np.load(path, mmap_mode="r", allow_pickle=False)
+        else:
+            uids = np.load(io.BytesIO(store.read_bytes(relative)), allow_pickle=False)
+            uids.flags.writeable = False
+    except FileNotFoundError as exc:
+        raise OutputError(f"{path} is missing; run `curate select` again") from exc
+    except (ValueError, EOFError, OSError, AttributeError) as exc:  # of archives: no array at all
+        raise OutputError(f"{path} holds no uids ({exc}); run `curate select` again") from exc
+    if uids.dtype != UID or uids.ndim != 1:
+        raise OutputError(f"{path} is {uids.dtype} [{uids.ndim}-d], expected {UID} [1-d]")
+    return np.asarray(uids)
+
+
+def npy_header(count: int) -> bytes:
+    """What stands in front of so many uids in a file of np.save."""
+    header = io.BytesIO()
+    fields: dict[str, Any] = {
+        "descr": npy.dtype_to_descr(UID),
+        "fortran_order": False,
+        "shape": (count,),
+    }
+    npy.write_array_header_1_0(header, fields)
+    return header.getvalue()
+
+
+def _distinct(blocks: Iterable[UidArray]) -> Iterator[UidArray]:
+    last: UidArray | None = None
+    for block in blocks:
+        if not len(block):
+            continue
+        rows = as_uids(block) if last is None else np.concatenate([last, as_uids(block)])
+        f0, f1 = rows["f0"], rows["f1"]
+        same = f0[1:] == f0[:-1]
+        falls = (f0[1:] < f0[:-1]) | (same & (f1[1:] < f1[:-1]))
+        if falls.any():
+            at = int(falls.argmax())
+            one, two = format_uids(rows[at : at + 2])
+            raise NumericsError(f"uid {two} follows {one}; expected them in ascending order")
+        fresh = np.full(len(rows), last is None)
+        fresh[1:] = ~(same & (f1[1:] == f1[:-1]))
+        yield np.take(rows, np.flatnonzero(fresh))
+        last = rows[-1:].copy()  # a slice would keep the whole block
+
+
+def _spool(file: BinaryIO, block: UidArray) -> None:
+    try:
+        file.write(block.tobytes())
+    except OSError as exc:
+        raise OutputError(
+            f"a temporary file for uids could not be written: {exc}; point TMPDIR at a larger disk"
+            " and run again"
+        ) from exc
