@@ -1,40 +1,30 @@
 """Rules of the configuration -> tests with exact cuts.
 
 A fraction of the Reference is known before a pool is scored. A fraction of the pool is found by
-scanning the score columns, in bounded memory, once the whole pool is scored.
+scanning the score columns once the whole pool is scored: see `pool_quantiles`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from curate.config import Criteria, Rules, rule_columns
 from curate.errors import ConfigError
 from curate.numerics.selection import (
-    DROP_ALL,
-    KEEP_ALL,
     AllOf,
     AnyOf,
     Cut,
     Node,
-    RankSearch,
     Rule,
     Test,
-    UidArray,
     quantile_cut,
-    rank_of,
-    run_searches,
 )
-
-Columns = Mapping[str, npt.NDArray[Any]]
-Scan = Callable[[], Iterable[tuple[Columns, UidArray]]]
-PoolQuantile = tuple[str, float, Rule]
-"""A column, a fraction of the pool, and which end of the distribution it names."""
+from curate.pool_quantiles import PoolQuantile
+from curate.score_scan import column_values
 
 FRACTIONS: tuple[Rule, ...] = ("drop_lowest", "keep_highest")
 
@@ -52,34 +42,8 @@ def pool_quantiles(rules: Rules) -> tuple[PoolQuantile, ...]:
             for rule in FRACTIONS:
                 fraction = getattr(criteria, rule)
                 if fraction is not None:
-                    found[(column, fraction, rule)] = None
+                    found[PoolQuantile(column, fraction, rule, criteria.method)] = None
     return tuple(found)
-
-
-def find_pool_cuts(rules: Rules, total: int, scan: Scan) -> dict[PoolQuantile, Cut]:
-    """Find exact cuts over the pool; ties are broken by uid.
-
-    Args:
-        rules: the rule tree.
-        total: scored samples that a scan yields.
-        scan: starts a scan, yielding (columns by name, uids); called a few times at most.
-
-    Returns:
-        The cut of every pool quantile: exactly floor(total x fraction) samples lie below it for
-        `drop_lowest`, and exactly as many do not for `keep_highest`.
-    """
-    cuts: dict[PoolQuantile, Cut] = {}
-    searches: list[tuple[PoolQuantile, RankSearch]] = []
-    for quantile in pool_quantiles(rules):
-        rank = rank_of(total, quantile[1], quantile[2])
-        if rank == 0:
-            cuts[quantile] = KEEP_ALL
-        elif rank == total:
-            cuts[quantile] = DROP_ALL
-        else:
-            searches.append((quantile, RankSearch(rank)))
-    found = run_searches([(quantile[0], search) for quantile, search in searches], scan)
-    return cuts | {quantile: cut for (quantile, _), cut in zip(searches, found, strict=True)}
 
 
 def build(
@@ -89,7 +53,7 @@ def build(
 
     Args:
         rules: the rule tree.
-        pool_cuts: from `find_pool_cuts`.
+        pool_cuts: from `pool_quantiles.find_cuts`.
         reference: the scores of the Reference's sample, for `of: reference`.
 
     Raises:
@@ -121,7 +85,7 @@ def _tests(
         if fraction is None:
             continue
         if criteria.of == "pool":
-            cut = pool_cuts[(column, fraction, rule)]
+            cut = pool_cuts[PoolQuantile(column, fraction, rule, criteria.method)]
         else:
             cut = quantile_cut(_reference_values(column, reference), fraction, rule)
         yield Test(quantile_name(column, criteria, rule), column, "at_least", cut)
@@ -130,6 +94,7 @@ def _tests(
 def quantile_name(column: str, criteria: Criteria, rule: Rule) -> str:
     """The name of a fraction's test, which is the reason of what it drops."""
     suffix = " of reference" if criteria.of == "reference" else ""
+    suffix += f" by {criteria.method}" if criteria.method != "exact" else ""
     return f"{column}.{rule}={_text(getattr(criteria, rule))}{suffix}"
 
 
@@ -138,13 +103,13 @@ def _text(number: float) -> str:
     return f"{number:.15g}"
 
 
-def _reference_values(column: str, reference: pa.Table | None) -> npt.NDArray[np.float32]:
+def _reference_values(column: str, reference: pa.Table | None) -> npt.NDArray[Any]:
     if reference is None:
         raise ConfigError(
             f"rules.{column}: `of: reference` needs the Reference's sample scores, and there is no"
             " Reference yet; run `curate fit`, or use `of: pool`"
         )
-    return np.asarray(reference.column(column).to_numpy(), dtype=np.float32)
+    return column_values(reference.column(column))
 
 
 def leaves(rules: Rules) -> Iterator[tuple[str, Criteria]]:

@@ -1,36 +1,57 @@
-"""Subsets: score columns and rules -> a decision and a reason for every sample.
+"""Subsets: the folders that decisions are written to, and what makes one count.
 
-Deciding reads Parquet and never an image. A subset folder holds `uids.npy` in DataComp's format,
-one decision table per shard, and `summary.json`, which is written last and makes it count.
+A subset folder holds `rules.yaml`, `uids.npy` in DataComp's format, a decision table per shard,
+and `summary.json`, which is written last. Subsets of a sweep have no decision tables, and none
+need be written before shards are filtered: see `materialise`.
 """
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 import yaml
 
 from curate import rules as rule_tests
 from curate.config import Rules, digest
-from curate.duplicates import Duplicates, find_duplicates
+from curate.deciding import count_decisions, decide_all
 from curate.errors import OutputError, RunDirError
+from curate.external_sort import ExternalSorter
 from curate.manifest import IDENTITY, Counts, RunDir
-from curate.numerics.selection import KEPT, UID, Node, UidArray, decide, parse_uids
+from curate.numerics.selection import UID, Node
 from curate.outputs import Store
-from curate.schema import DECISIONS_SCHEMA, DUPLICATE_UID, OK, SUMMARY_OF_REJECTED
-from curate.score_tables import read_scores
+from curate.uids_file import write_uids
 
 SUMMARY: Final = "summary.json"
 SHARD_COUNTS: Final = "shards.parquet"
 UIDS: Final = "uids.npy"
 RULES: Final = "rules.yaml"
+
+__all__ = [
+    "RULES",
+    "SHARD_COUNTS",
+    "SUMMARY",
+    "UIDS",
+    "Subset",
+    "count_decisions",
+    "decide_all",
+    "find",
+    "folder_of",
+    "identity_of",
+    "kept_per_shard",
+    "load",
+    "materialise",
+    "names",
+    "read_decisions",
+    "read_rules",
+    "scored_shards",
+    "scores_identity",
+    "select",
+    "subset_identity",
+    "summarise",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,54 +95,100 @@ def select(
     """
     shards = scored_shards(run)
     folder = folder_of(name)
-    identity = identity_of(run, shards, rules)
+    scores = scores_identity(run, shards)
+    identity = subset_identity(scores, rules)
     found = load(run.store, name)
-    if found is not None and found.identity == identity:
+    if found is not None and found.identity == identity and found.summary["decisions"]:
         return found
-    # The summary first: without it, what a crash leaves of the folder cannot pass for a subset.
-    run.store.remove(f"{folder}/{SUMMARY}")
-    run.store.remove(folder)
-    node, decided = decide_all(run, shards, rules, reference_sample)
-    kept_uids, rows, total = [], [], Counts()
-    for shard, table, uids in decided:
-        counts = count_decisions(table)
-        counts.check(f"shard {shard}, subset {name}")
-        run.store.write_table(f"{folder}/decisions/{shard}.parquet", table)
-        kept_uids.append(uids)
-        rows.append({"shard": shard, "read": counts.read, "kept": counts.kept})
-        total += counts
-        observe(shard, counts)
-    uids = np.unique(np.concatenate(kept_uids) if kept_uids else np.zeros(0, UID))
-    run.store.write_bytes(f"{folder}/{UIDS}", npy_bytes(uids))
+    begin(run.store, name, rules)
+    node, decided = decide_all(run, shards, rules, reference_sample, scores)
+    rows, total = [], Counts()
+    with ExternalSorter(UID) as kept:
+        for shard, table, uids in decided:
+            counts = count_decisions(table)
+            counts.check(f"shard {shard}, subset {name}")
+            run.store.write_table(f"{folder}/decisions/{shard}.parquet", table)
+            kept.add(uids)
+            rows.append({"shard": shard, "read": counts.read, "kept": counts.kept})
+            total += counts
+            observe(shard, counts)
+        write_uids(run.store, f"{folder}/{UIDS}", kept.merged())
     run.store.write_table(f"{folder}/{SHARD_COUNTS}", pa.Table.from_pylist(rows, _SHARD_COUNTS))
-    run.store.write_bytes(f"{folder}/{RULES}", _rules_yaml(rules).encode())
+    return summarise(run.store, name, identity, node, total, decisions=True, uids=True)
+
+
+def begin(store: Store, name: str, rules: Rules) -> None:
+    """Empty a subset's folder and write its rules there.
+
+    The summary goes first: without it, what a crash leaves of the folder cannot pass for a subset.
+    """
+    folder = folder_of(name)
+    store.remove(f"{folder}/{SUMMARY}")
+    store.remove(folder)
+    store.write_bytes(f"{folder}/{RULES}", _rules_yaml(rules).encode())
+
+
+def summarise(
+    store: Store,
+    name: str,
+    identity: str,
+    node: Node,
+    counts: Counts,
+    *,
+    decisions: bool,
+    uids: bool,
+) -> Subset:
+    """Write the summary, which makes a subset count.
+
+    Args:
+        store: the run directory.
+        name: of the subset.
+        identity: from `identity_of`.
+        node: the rules with their cuts.
+        counts: totals, which must balance.
+        decisions: whether there are decision tables.
+        uids: whether there is uids.npy.
+    """
+    counts.check(f"subset {name}")
     summary = {
         "name": name,
         "identity": identity,
-        "counts": _counts_json(total),
+        "counts": _counts_json(counts),
         "tests": rule_tests.describe(node),
-        "unique_uids": len(uids),
+        "decisions": decisions,
+        "uids": uids,
+        # A uid is decided once: repetitions are dropped, with a reason of their own.
+        "unique_uids": counts.kept,
     }
-    run.store.write_json(f"{folder}/{SUMMARY}", summary)
+    folder = folder_of(name)
+    store.write_json(f"{folder}/{SUMMARY}", summary)
     return Subset(folder, identity, summary)
 
 
-def decide_all(
-    run: RunDir, shards: Sequence[str], rules: Rules, reference_sample: pa.Table | None
-) -> tuple[Node, Iterator[tuple[str, pa.Table, UidArray]]]:
-    """Decide every sample of some shards: a pure function of scores and rules; writes nothing.
-
-    Returns:
-        The rules with their cuts, and (shard, DECISIONS_SCHEMA table, kept uids) one by one.
+def materialise(run: RunDir, subset: Subset, reference_sample: pa.Table | None) -> Subset:
+    """Write what a subset of a sweep lacks: its decision tables, and its uids.
 
     Raises:
-        OutputError: scores are missing or damaged.
+        RunDirError: it is of other scores than those in the run directory.
+        OutputError: its rules, or scores, are missing or damaged.
     """
-    duplicates = find_duplicates(run.store, shards)
-    node = _resolve(run.store, shards, rules, duplicates, reference_sample)
-    return node, (
-        (shard, *_decide_shard(run.store, shard, node, rules, duplicates)) for shard in shards
-    )
+    name = str(subset.summary["name"])
+    rules = read_rules(run.store, f"{subset.folder}/{RULES}")
+    if subset.identity != identity_of(run, scored_shards(run), rules):
+        raise RunDirError(
+            f"{run.store}: subset {name!r} is of other scores or rules; sweep or select it again"
+        )
+    return select(run, name, rules, reference_sample)
+
+
+def read_rules(store: Store, relative: str) -> Rules:
+    """Read the rules of a subset. Raises OutputError if they are missing or no rules."""
+    try:
+        return Rules.model_validate(yaml.safe_load(store.read_bytes(relative)))
+    except (FileNotFoundError, ValueError, RecursionError, yaml.YAMLError) as exc:
+        raise OutputError(
+            f"{store.path(relative)} holds no rules ({exc}); run `curate select` again"
+        ) from exc
 
 
 _SHARD_COUNTS: Final = pa.schema(
@@ -151,7 +218,9 @@ def find(run: RunDir, name: str, rules: Rules) -> Subset | None:
     """The subset, if it is what `select` would make now. Raises RunDirError as `select` does."""
     identity = identity_of(run, scored_shards(run), rules)
     found = load(run.store, name)
-    return found if found is not None and found.identity == identity else None
+    if found is None or found.identity != identity or not found.summary["decisions"]:
+        return None
+    return found
 
 
 def read_decisions(store: Store, subset: Subset, shard: str) -> pa.Table:
@@ -196,112 +265,32 @@ def scored_shards(run: RunDir) -> list[str]:
 
 def identity_of(run: RunDir, shards: Sequence[str], rules: Rules) -> str:
     """What a subset is a function of: scores, their order, and rules. Raises RunDirError."""
+    return subset_identity(scores_identity(run, shards), rules)
+
+
+def scores_identity(run: RunDir, shards: Sequence[str]) -> str:
+    """What the scores of some shards are. Raises RunDirError."""
     # With the checksums, since a shard may have been scored again, from another file.
     outputs = [[[w.path, w.sha256] for w in run.require_marker(s).outputs] for s in shards]
     scored_as = run.read_identity()
     if scored_as is None:
         raise RunDirError(f"{run.store}: {IDENTITY} is missing; run `curate score` again")
-    return digest([scored_as[0], list(shards), outputs, _rules_yaml(rules)])
+    return digest([scored_as[0], list(shards), outputs])
+
+
+def subset_identity(scores: str, rules: Rules) -> str:
+    """The identity of a subset of scores with an identity."""
+    return digest([scores, _rules_yaml(rules)])
 
 
 def _rules_yaml(rules: Rules) -> str:
     return str(yaml.safe_dump(rules.model_dump(mode="json", exclude_none=True), sort_keys=False))
 
 
-# --- the parts of deciding --------------------------------------------------------------------
-
-
-def _resolve(
-    store: Store,
-    shards: Sequence[str],
-    rules: Rules,
-    duplicates: Duplicates,
-    reference_sample: pa.Table | None,
-) -> Node:
-    columns = rule_tests.columns_of(rules)
-
-    def scan() -> Iterator[tuple[dict[str, npt.NDArray[Any]], UidArray]]:
-        for shard in shards:
-            table = read_scores(store, shard, columns)
-            usable = _eligible(table, duplicates.get(shard))
-            if usable.any():
-                yield _columns(table, columns, usable), _uids(table, usable)
-
-    total = 0
-    if rule_tests.pool_quantiles(rules):
-        total = sum(len(uids) for _, uids in scan())
-    return rule_tests.build(rules, rule_tests.find_pool_cuts(rules, total, scan), reference_sample)
-
-
-def _eligible(table: pa.Table, duplicates: npt.NDArray[np.int64] | None) -> npt.NDArray[np.bool_]:
-    usable = np.asarray(pc.equal(table["status"], OK).to_numpy(zero_copy_only=False), dtype=bool)
-    if duplicates is not None:
-        usable &= ~np.isin(table["index"].to_numpy(), duplicates)
-    return usable
-
-
-def _columns(
-    table: pa.Table, columns: Sequence[str], rows: npt.NDArray[np.bool_]
-) -> dict[str, npt.NDArray[Any]]:
-    return {name: table[name].to_numpy()[rows].astype(np.float32) for name in columns}
-
-
-def _uids(table: pa.Table, rows: npt.NDArray[np.bool_]) -> UidArray:
-    return parse_uids(table["uid"].filter(pa.array(rows)).to_pylist())
-
-
-def _decide_shard(
-    store: Store, shard: str, node: Node, rules: Rules, duplicates: Duplicates
-) -> tuple[pa.Table, UidArray]:
-    columns = rule_tests.columns_of(rules)
-    table = read_scores(store, shard, columns)
-    scored = _eligible(table, None)
-    usable = _eligible(table, duplicates.get(shard))
-    uids = _uids(table, usable)
-    decision = decide(node, _columns(table, columns, usable), uids)
-    reasons = np.array(
-        [f"{SUMMARY_OF_REJECTED}{status}" for status in table["status"].to_pylist()], dtype=object
-    )
-    reasons[scored & ~usable] = DUPLICATE_UID
-    reasons[usable] = np.array(decision.labels(), dtype=object)
-    arrays = [
-        table["index"],
-        table["key"],
-        table["uid"],
-        pa.array(reasons == KEPT, pa.bool_()),
-        pa.array(reasons, pa.string()),
-    ]
-    return pa.table(arrays, schema=DECISIONS_SCHEMA), uids[decision.kept]
-
-
-def count_decisions(table: pa.Table) -> Counts:
-    """Counts of one decision table."""
-    tally = {row["values"]: row["counts"] for row in pc.value_counts(table["reason"]).to_pylist()}
-    kept = tally.pop(KEPT, 0)
-    rejected = {
-        reason.removeprefix(SUMMARY_OF_REJECTED): n
-        for reason, n in sorted(tally.items())
-        if reason.startswith(SUMMARY_OF_REJECTED)
-    }
-    dropped = {
-        reason: n
-        for reason, n in sorted(tally.items())
-        if not reason.startswith(SUMMARY_OF_REJECTED)
-    }
-    return Counts(read=table.num_rows, rejected=rejected, kept=kept, dropped=dropped)
-
-
-def _counts_json(counts: Counts) -> dict[str, Any]:
+def _counts_json(counts: Counts) -> Mapping[str, Any]:
     return {
         "read": counts.read,
         "kept": counts.kept,
         "dropped": dict(counts.dropped),
         "rejected": dict(counts.rejected),
     }
-
-
-def npy_bytes(uids: UidArray) -> bytes:
-    """Serialise uids as DataComp reads them: 1-D, dtype u8,u8, sorted, without duplicates."""
-    buffer = io.BytesIO()
-    np.save(buffer, uids, allow_pickle=False)
-    return buffer.getvalue()

@@ -24,7 +24,13 @@ from curate.config import (
     to_yaml,
 )
 from curate.errors import ConfigError
-from curate.schema import ALL_SCORES, COSTLY_COLUMNS, RULE_COLUMNS, SCORE_COLUMNS
+from curate.schema import (
+    ALL_SCORES,
+    COSTLY_COLUMNS,
+    POOL_COLUMNS,
+    RULE_COLUMNS,
+    SCORE_COLUMNS,
+)
 
 MINIMAL: dict[str, Any] = {"input": {"shards": "a.tar"}, "output": {"run_dir": "runs/x"}}
 
@@ -114,7 +120,8 @@ def criteria(draw: st.DrawFn) -> dict[str, Any]:
     return found
 
 
-columns = st.dictionaries(st.sampled_from(RULE_COLUMNS), criteria(), min_size=1, max_size=3)
+known = [name for name in RULE_COLUMNS if name not in POOL_COLUMNS]
+columns = st.dictionaries(st.sampled_from(known), criteria(), min_size=1, max_size=3)
 groups = st.recursive(
     st.builds(lambda items: {"all": items}, st.lists(columns, max_size=3)),
     lambda inner: st.builds(

@@ -8,17 +8,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from curate.config import Rules
 from curate.errors import ConfigError
 from curate.numerics.selection import (
-    DROP_ALL,
-    KEEP_ALL,
     AllOf,
     AnyOf,
-    Cut,
     Test,
     decide,
     parse_uids,
@@ -27,7 +22,6 @@ from curate.rules import (
     build,
     columns_of,
     describe,
-    find_pool_cuts,
     needs_reference,
     pool_quantiles,
 )
@@ -44,9 +38,9 @@ def test_a_quantile_is_searched_once_however_often_it_is_named() -> None:
     again = {"clip_score": {"drop_lowest": 0.3, "keep_highest": 0.3}}
     tree = rules({"any": [again, {"all": [again, {"clip_score": {"drop_lowest": 0.1}}]}]})
     assert pool_quantiles(tree) == (
-        ("clip_score", 0.3, "drop_lowest"),
-        ("clip_score", 0.3, "keep_highest"),
-        ("clip_score", 0.1, "drop_lowest"),
+        ("clip_score", 0.3, "drop_lowest", "exact"),
+        ("clip_score", 0.3, "keep_highest", "exact"),
+        ("clip_score", 0.1, "drop_lowest", "exact"),
     )
     assert not needs_reference(tree)
 
@@ -56,60 +50,6 @@ def test_fractions_of_the_reference_are_no_pool_quantiles() -> None:
     assert pool_quantiles(tree) == ()
     assert needs_reference(tree)
     assert columns_of(tree) == ["clip_score"]
-
-
-@settings(max_examples=40, deadline=None)
-@given(
-    st.lists(st.sampled_from([0.0, -0.0, 0.5, 1.0, -2.0]), min_size=1, max_size=40),
-    st.sampled_from([0, 0.1, 0.29, 0.5, 1]),
-    st.integers(1, 7),
-)
-def test_pool_cuts_drop_exactly_their_share_however_the_pool_is_cut(
-    values: list[float], fraction: float, parts: int
-) -> None:
-    column = np.array(values, np.float32)
-    uids = parse_uids([f"{i * 7919 % 997:032x}" for i in range(len(values))])
-    calls = 0
-
-    def scan() -> Any:
-        nonlocal calls
-        calls += 1
-        for part in np.array_split(np.arange(len(values)), parts):
-            yield {"clip_score": column[part]}, uids[part]
-
-    tree = rules({"all": [{"clip_score": {"drop_lowest": fraction}}]})
-    cuts = find_pool_cuts(tree, len(values), scan)
-    decision = decide(build(tree, cuts, None), {"clip_score": column}, uids)
-    assert int((~decision.kept).sum()) == int(len(values) * round(fraction * 100) // 100)
-    assert calls <= 1
-    order = sorted(range(len(values)), key=lambda i: (column[i], uids[i].tolist()))
-    assert [bool(decision.kept[i]) for i in order] == sorted(bool(k) for k in decision.kept)
-
-
-def test_shares_of_nothing_and_everything_need_no_scan() -> None:
-    def scan() -> Any:
-        raise AssertionError("scanned")
-
-    tree = rules({"all": [{"clip_score": {"drop_lowest": 0, "keep_highest": 0}}]})
-    cuts = find_pool_cuts(tree, 10, scan)
-    assert set(cuts.values()) == {KEEP_ALL, DROP_ALL}
-    assert set(find_pool_cuts(POOL, 0, scan).values()) == {KEEP_ALL}
-    assert find_pool_cuts(rules({"all": []}), 10, scan) == {}
-
-
-def test_one_scan_serves_all_quantiles() -> None:
-    calls = 0
-    uids = parse_uids([f"{i:032x}" for i in range(10)])
-
-    def scan() -> Any:
-        nonlocal calls
-        calls += 1
-        yield {"clip_score": np.arange(10), "width": np.arange(10)[::-1]}, uids
-
-    cuts = find_pool_cuts(POOL, 10, scan)
-    assert calls == 1
-    assert cuts["clip_score", 0.3, "drop_lowest"] == Cut(3.0, (0, 3))
-    assert cuts["width", 0.5, "keep_highest"] == Cut(5.0, (0, 4))
 
 
 def test_the_tree_keeps_its_shape_and_its_names() -> None:

@@ -1,9 +1,9 @@
-"""What samples are ordered by: a float32 value, then the 128-bit uid.
+"""What samples are ordered by: a value, then the 128-bit uid.
 
 The uid breaks ties, so the order is total as long as uids are unique, and every cut through a
-pool is exact and reproducible. All comparisons are made in float32, the precision of the score
-columns: other real columns and thresholds are rounded to it first (which keeps their order), so
-that `min: 0.7` keeps a score that prints as 0.7.
+pool is exact and reproducible. A column is compared in its own precision: float64 in float64, any
+other real column in float32, the precision of scores. A threshold is rounded to that first, so
+that `min: 0.7` keeps a score that prints as 0.7. A missing value (NaN) ranks below all others.
 """
 
 from __future__ import annotations
@@ -24,11 +24,12 @@ UID: Final = np.dtype([("f0", "<u8"), ("f1", "<u8")])
 
 UidArray = npt.NDArray[np.void]
 BoolArray = npt.NDArray[np.bool_]
+FloatArray = npt.NDArray[Any]
+"""float32 or float64."""
 
 _HEX_DIGITS: Final = 32
 _UID_PATTERN: Final = re.compile(r"[0-9a-fA-F]{32}")
 _NOT_HEX: Final = 255
-_SIGN_BIT: Final = np.uint32(0x80000000)
 
 
 def _nibble_table() -> npt.NDArray[np.uint8]:
@@ -90,48 +91,70 @@ def as_uids(uids: UidArray) -> UidArray:
     return array
 
 
-def as_float32(values: npt.ArrayLike, name: str = "values") -> npt.NDArray[np.float32]:
-    """`values` [n] as float32, the precision of every comparison.
+def as_comparable(values: npt.ArrayLike, name: str = "values") -> FloatArray:
+    """`values` [n] in the precision that they are compared in; NaN stays.
+
+    Returns:
+        float64 [n] if that is their dtype, else float32 [n].
 
     Raises:
-        NumericsError: not a real [n], or NaN; the message names `name`.
+        NumericsError: not a real [n]; the message names `name`.
     """
     array = np.asarray(values)
     if array.ndim != 1 or array.dtype.kind not in "iufb":
         raise NumericsError(f"{name} is {array.dtype} {array.shape}; expected a real [n]")
+    precision = np.float64 if array.dtype == np.float64 else np.float32
     with np.errstate(over="ignore"):  # beyond float32 is infinity, which keeps the order
-        rounded = array.astype(np.float32, copy=False)
-    if np.isnan(rounded).any():
-        raise NumericsError(
-            f"{name} holds NaN, first at row {int(np.isnan(rounded).argmax())}; "
-            "only samples with scores can be ranked or tested"
-        )
+        rounded: FloatArray = array.astype(precision, copy=False)
     return rounded
 
 
-def ordered_bits(values: npt.ArrayLike) -> npt.NDArray[np.uint32]:
-    """Map values to integers of the same order; -0.0 and 0.0 map to the same one.
-
-    Args:
-        values: real [n], compared as float32.
-
-    Returns:
-        uint32 [n].
+def as_present(values: npt.ArrayLike, name: str = "values") -> FloatArray:
+    """As `as_comparable`, for columns without missing values.
 
     Raises:
-        NumericsError: NaN.
+        NumericsError: as there, or NaN.
     """
+    array = as_comparable(values, name)
+    if np.isnan(array).any():
+        raise NumericsError(
+            f"{name} holds NaN, first at row {int(np.isnan(array).argmax())}; "
+            "only samples with scores can be ranked or tested"
+        )
+    return array
+
+
+def bits_dtype(precision: npt.DTypeLike) -> np.dtype[Any]:
+    """The dtype of `ordered_bits` of values of a precision: uint32 for float32, else uint64."""
+    return np.dtype(np.uint32 if np.dtype(precision) == np.float32 else np.uint64)
+
+
+def ordered_bits(values: npt.ArrayLike) -> npt.NDArray[Any]:
+    """Map values to integers of the same order; -0.0 and 0.0 map to the same one, NaN to -inf's.
+
+    Args:
+        values: real [n].
+
+    Returns:
+        uint32 [n] for what is compared in float32, uint64 [n] for float64.
+    """
+    array = as_comparable(values)
     # Adding +0.0 turns -0.0 into 0.0 and copies, so that the view below is of our own memory.
-    bits = (as_float32(values) + np.float32(0.0)).view(np.uint32)
+    present = np.where(np.isnan(array), array.dtype.type(-np.inf), array + array.dtype.type(0))
+    bits = present.view(bits_dtype(array.dtype))
+    sign = bits.dtype.type(1 << (8 * bits.dtype.itemsize - 1))
     # A negative float orders by falling magnitude: flip all bits; else set the sign bit.
-    return np.where(bits & _SIGN_BIT, ~bits, bits | _SIGN_BIT)
+    ordered: npt.NDArray[Any] = np.where(bits & sign, ~bits, bits | sign)
+    return ordered
 
 
-def value_of_bits(bits: int) -> float:
-    """Invert `ordered_bits`: the float32 value that maps to `bits`, as a Python float."""
-    sign = int(_SIGN_BIT)
-    raw = bits ^ sign if bits & sign else bits ^ 0xFFFFFFFF
-    return float(np.array([raw], dtype=np.uint32).view(np.float32)[0])
+def value_of_bits(bits: int, precision: npt.DTypeLike = np.float32) -> float:
+    """Invert `ordered_bits`: the value of a precision that maps to `bits`, as a Python float."""
+    dtype = bits_dtype(precision)
+    width = 8 * dtype.itemsize
+    sign = 1 << (width - 1)
+    raw = bits ^ sign if bits & sign else bits ^ ((1 << width) - 1)
+    return float(np.array([raw], dtype=dtype).view(precision)[0])
 
 
 @dataclass(frozen=True)
@@ -190,36 +213,41 @@ DROP_ALL: Final = Cut(math.inf)
 """Every finite value lies below it."""
 
 
-def threshold_of(cut: Cut) -> np.float32:
+def threshold_of(cut: Cut, precision: npt.DTypeLike = np.float32) -> np.floating[Any]:
     """Round the cut's value to the precision of comparison; beyond float32 it is infinite."""
     with np.errstate(over="ignore"):
-        return np.float32(cut.value)
+        rounded: np.floating[Any] = np.float64(cut.value).astype(precision)
+    return rounded
 
 
 def below(cut: Cut, values: npt.ArrayLike, uids: UidArray) -> BoolArray:
-    """Which samples lie below the cut.
+    """Which samples lie below the cut; a missing value ranks as -inf.
 
     Args:
         cut: the place in the order.
-        values: real [n], compared as float32.
+        values: real [n].
         uids: UID [n].
 
     Returns:
         bool [n].
 
     Raises:
-        NumericsError: NaN, or the lengths differ.
+        NumericsError: the lengths differ.
     """
-    scores, ids = as_float32(values), as_uids(uids)
+    scores, ids = as_comparable(values), as_uids(uids)
     if len(scores) != len(ids):
         raise NumericsError(f"{len(scores)} values and {len(ids)} uids; expected as many")
-    threshold = threshold_of(cut)
-    under: BoolArray = scores < threshold
+    threshold = threshold_of(cut, scores.dtype)
     if cut.uid == (0, 0):  # no uid is smaller: ties stay
-        return under
-    high, low = np.uint64(cut.uid[0]), np.uint64(cut.uid[1])
-    smaller = (ids["f0"] < high) | ((ids["f0"] == high) & (ids["f1"] < low))
-    return np.asarray(under | ((scores == threshold) & smaller))
+        return (scores < threshold) | (np.isnan(scores) & (threshold > -np.inf))
+    scores = np.where(np.isnan(scores), scores.dtype.type(-np.inf), scores)
+    return np.asarray((scores < threshold) | ((scores == threshold) & uid_below(cut.uid, ids)))
+
+
+def uid_below(uid: tuple[int, int], uids: UidArray) -> BoolArray:
+    """Which of `uids` [n] are smaller than one uid, given as its high and low 64 bits."""
+    high, low = np.uint64(uid[0]), np.uint64(uid[1])
+    return np.asarray((uids["f0"] < high) | ((uids["f0"] == high) & (uids["f1"] < low)))
 
 
 def _bad_uid(items: list[Any]) -> NumericsError:

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from curate.errors import NumericsError
-from curate.numerics.keys import as_float32
+from curate.numerics.keys import as_present
 from curate.numerics.ranks import Rule, rank_of
 
 FloatArray = npt.NDArray[np.float64]
@@ -85,7 +85,7 @@ def quantile_error(sample_values: npt.ArrayLike, fraction: float, rule: Rule) ->
     Raises:
         NumericsError: no values, NaN or infinity, or as `rank_of`.
     """
-    values = np.sort(as_float32(sample_values, "sample values")).astype(np.float64)
+    values = np.sort(as_present(sample_values, "sample values")).astype(np.float64)
     n = len(values)
     if n == 0 or not np.isfinite(values[[0, -1]]).all():
         raise NumericsError(f"sample values: {n} of them; expected at least one, all finite")

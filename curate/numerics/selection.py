@@ -1,15 +1,15 @@
 """Decide: scores and rules in, kept or a reason out.
 
-The order of samples is in `keys`, exact ranks in `ranks`; both are offered here too, as the one
-place that callers import from.
+The order of samples is in `keys`, what fractions mean in `ranks`; both are offered here too, as
+the one place that callers import from.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal, get_args
+from typing import Final, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +22,7 @@ from curate.numerics.keys import (
     BoolArray,
     Cut,
     UidArray,
-    as_float32,
+    as_comparable,
     as_uids,
     below,
     format_uids,
@@ -30,7 +30,7 @@ from curate.numerics.keys import (
     parse_uids,
     threshold_of,
 )
-from curate.numerics.ranks import RankSearch, Rule, quantile_cut, rank_of, run_searches
+from curate.numerics.ranks import Rule, datacomp_rank, quantile_cut, rank_of
 
 __all__ = [
     "DROP_ALL",
@@ -42,19 +42,20 @@ __all__ = [
     "Cut",
     "Decision",
     "Node",
-    "RankSearch",
     "Rule",
     "Test",
     "UidArray",
     "below",
+    "datacomp_rank",
     "decide",
+    "decide_by",
     "format_uids",
     "ordered_bits",
     "parse_uids",
     "quantile_cut",
     "rank_of",
     "reasons_of",
-    "run_searches",
+    "tests_of",
 ]
 
 Keep = Literal["at_least", "at_most"]
@@ -156,21 +157,40 @@ def decide(node: Node, columns: Mapping[str, npt.ArrayLike], uids: UidArray) -> 
 
     The reason of a sample is the name of the test that dropped it: for `AllOf` that of the first
     child that fails, in the order written; for `AnyOf`, all of whose children fail, theirs joined
-    by " and ".
+    by " and ". A missing value (NaN) ranks as -inf, and passes no `at_most`.
 
     Args:
         node: the rules.
-        columns: name -> real [n], compared as float32.
+        columns: name -> real [n].
         uids: UID [n].
 
     Raises:
-        NumericsError: a column is missing, of another length, or holds NaN; the message names it.
+        NumericsError: a column is missing or of another length; the message names it.
+    """
+    ids = as_uids(uids)
+    return decide_by(node, len(ids), lambda test: _passes(test, columns, ids))
+
+
+def decide_by(node: Node, n: int, passes: Callable[[Test], BoolArray]) -> Decision:
+    """Apply rules to n samples, or groups of samples that no test tells apart.
+
+    Args:
+        node: the rules.
+        n: how many there are.
+        passes: which of them pass a test, bool [n].
     """
     reasons = reasons_of(node)
     position = {reason: code for code, reason in enumerate(reasons)}
     table = np.array([0, *(position[name] for name in _failures(node))], dtype=np.int16)
-    code = table[_evaluate(node, columns, as_uids(uids))]
+    code = table[_evaluate(node, n, passes)]
     return Decision(code == 0, code, reasons)
+
+
+def tests_of(node: Node) -> tuple[Test, ...]:
+    """Every test of a rule tree, in the order written, repetitions included."""
+    if isinstance(node, Test):
+        return (node,)
+    return tuple(itertools.chain.from_iterable(tests_of(child) for child in node.tests))
 
 
 def _failures(node: Node) -> tuple[str, ...]:
@@ -193,21 +213,19 @@ def _failures(node: Node) -> tuple[str, ...]:
     return names
 
 
-def _evaluate(
-    node: Node, columns: Mapping[str, npt.ArrayLike], uids: UidArray
-) -> npt.NDArray[np.int32]:
+def _evaluate(node: Node, n: int, passes: Callable[[Test], BoolArray]) -> npt.NDArray[np.int32]:
     """int32 [n]: 0 for kept, else 1 + the index into `_failures(node)`."""
-    code = np.zeros(len(uids), dtype=np.int32)
+    code = np.zeros(n, dtype=np.int32)
     if isinstance(node, Test):
-        return np.where(_passes(node, columns, uids), code, np.int32(1))
-    results = [(_evaluate(child, columns, uids), len(_failures(child))) for child in node.tests]
+        return np.where(passes(node), code, np.int32(1))
+    results = [(_evaluate(child, n, passes), len(_failures(child))) for child in node.tests]
     if isinstance(node, AllOf):
         offset = 0
         for child_code, ways in results:
             code = np.where((code == 0) & (child_code > 0), child_code + np.int32(offset), code)
             offset += ways
         return code
-    failed = np.ones(len(uids), dtype=np.bool_)
+    failed = np.ones(n, dtype=np.bool_)
     for child_code, ways in results:
         # Mixed radix, in the order of itertools.product; a kept row's digit is masked below.
         code = code * np.int32(ways) + np.maximum(child_code - 1, 0)
@@ -220,11 +238,11 @@ def _passes(test: Test, columns: Mapping[str, npt.ArrayLike], uids: UidArray) ->
         raise NumericsError(
             f"test {test.name}: no column {test.column!r}; there are {sorted(columns)}"
         )
-    values: npt.NDArray[Any] = as_float32(columns[test.column], f"column {test.column!r}")
+    values = as_comparable(columns[test.column], f"column {test.column!r}")
     if len(values) != len(uids):
         raise NumericsError(
             f"column {test.column!r} has {len(values)} rows and there are {len(uids)} uids"
         )
     if test.keep == "at_least":
         return np.logical_not(below(test.cut, values, uids))
-    return np.asarray(values <= threshold_of(test.cut))
+    return np.asarray(values <= threshold_of(test.cut, values.dtype))
