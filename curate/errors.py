@@ -10,6 +10,7 @@ field, says what was found there, and ends with the remedy.
     ├── SampleError        a sample cannot be used; carries a rejection status of the schema
     ├── ModelError         the model cannot be loaded or does not fit the request
     ├── ReferenceFileError a saved Reference cannot be used
+    ├── TargetError        the target set that scores compare with cannot be used
     ├── RunDirError        the run directory belongs to something else or lacks a stage
     ├── OutputError        an output could not be written whole
     ├── ResourceError      the machine or cluster is too small for the request
@@ -68,6 +69,12 @@ class ModelError(CurateError):
 
 class ReferenceFileError(CurateError):
     """A saved Reference is missing, damaged, or was fitted with another model."""
+
+    exit_code = 2
+
+
+class TargetError(CurateError):
+    """The target set that VAS and NormSim compare with is missing, damaged or does not fit."""
 
     exit_code = 2
 

@@ -13,8 +13,8 @@ from curate.numerics.agreement import agreement, lowest_overlap
 from curate.numerics.informativeness import informativeness
 from curate.reference import Reference, SampleEmbeddings, Side
 from curate.schema import (
-    COSTLY_COLUMNS,
     EXACT_COLUMNS,
+    GAIN_COLUMNS,
     IMAGE_INFORMATION_GAIN,
     IMAGE_INFORMATIVENESS,
     IMAGE_LANDMARK_GAIN,
@@ -66,7 +66,7 @@ def _fidelity(
     reference: Reference, sample: SampleEmbeddings, image: torch.Tensor, text: torch.Tensor
 ) -> dict[str, dict[str, float]]:
     landmarks = reference.image.landmarks is not None
-    costly = COSTLY_COLUMNS if landmarks else EXACT_COLUMNS
+    costly = GAIN_COLUMNS if landmarks else EXACT_COLUMNS
     scores = Scorer(reference, costly=costly, sample=sample)(image, text)
     exact = {
         IMAGE_INFORMATIVENESS: IMAGE_INFORMATION_GAIN,

@@ -6,16 +6,28 @@ Read once per run and shipped to whatever computes; nothing here knows about Ray
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
+import pyarrow as pa
 import torch
 
 from curate.config import BaselinesConfig, Config
 from curate.outputs import Store
-from curate.reference import Reference, SampleEmbeddings
-from curate.reference_files import load, load_sample
-from curate.schema import EXACT_COLUMNS, NEG_CLIP_LOSS, TARGET_COLUMNS
+from curate.reference import Reference, Sample, SampleEmbeddings
+from curate.reference_files import SAMPLE_CHECKSUM, load, load_sample
+from curate.schema import (
+    BASELINE_COLUMNS,
+    CROSS_VAS,
+    EXACT_COLUMNS,
+    NEG_CLIP_LOSS,
+    NORMSIM_INF,
+    SCORE_COLUMNS,
+    TARGET_COLUMNS,
+    TEXT_VAS,
+    scores_schema,
+)
 from curate.scorer import Scorer
-from curate.targets import Target, target_of
+from curate.targets import CHECKSUM, Needs, Target, held_target, target_description, target_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,23 +49,98 @@ class Held:
     baselines: BaselinesConfig = field(default_factory=BaselinesConfig)
 
     def scorer(self, device: torch.device | str) -> Scorer:
-        """Build the scorer on a device. Raises ReferenceFileError if something is missing."""
-        return Scorer(self.reference, device, self.costly, self.sample)
+        """Build the scorer on a device.
+
+        Raises:
+            ReferenceFileError, TargetError: what a listed score needs is missing or does not fit.
+        """
+        return Scorer(self.reference, device, self.costly, self.sample, self.target, self.baselines)
+
+
+def hold(
+    store: Store,
+    folder: str,
+    config: Config,
+    reference: Reference,
+    sample: SampleEmbeddings | None,
+) -> Held:
+    """Put a Reference and its sample together with the target that the listed scores ask for.
+
+    Args:
+        store, folder: where the Reference is, or will be: the run's copy of its target is read
+            there, and written the first time.
+        config: of the run.
+        reference: fitted.
+        sample: what it was fitted on; None where no score asks for it.
+
+    Raises:
+        TargetError: the target is missing, damaged or does not fit.
+        RunDirError: the run's copy is of another target.
+    """
+    costly = config.costly_scores
+    target = None
+    if set(costly) & set(TARGET_COLUMNS):
+        needs = Needs(
+            texts=bool({TEXT_VAS, CROSS_VAS} & set(costly)), members=NORMSIM_INF in costly
+        )
+        if config.baselines.target is not None:
+            dim = len(reference.image.mean)
+            target = held_target(store, folder, config.baselines, dim, needs)
+        elif sample is not None:
+            text = sample.text if needs.texts else None
+            target = target_of(sample.image, text, members=needs.members)
+    return Held(reference, sample, target, costly, config.baselines)
 
 
 def read_held(store: Store, folder: str, config: Config) -> Held:
     """Read a Reference, and of its sample and the target what the listed scores need.
 
     Raises:
-        ReferenceFileError: one of them is missing or damaged.
+        ReferenceFileError, TargetError: one of them is missing or damaged.
+        RunDirError: the run's copy of the target is of another one.
     """
     reference = load(store, folder)
+    sample = load_sample(store, folder, reference) if needs_sample(config) else None
+    return hold(store, folder, config, reference, sample)
+
+
+def needs_sample(config: Config) -> bool:
+    """Whether a listed score is taken against the embeddings of the Reference's sample."""
     costly = set(config.costly_scores)
-    sample = None
-    own_target = bool(costly & set(TARGET_COLUMNS)) and config.baselines.target is None
-    if costly & {*EXACT_COLUMNS, NEG_CLIP_LOSS} or own_target:
-        sample = load_sample(store, folder, reference)
-    target = None
-    if own_target and sample is not None:
-        target = target_of(sample.image, sample.text, members=True)
-    return Held(reference, sample, target, config.costly_scores, config.baselines)
+    target = config.baselines.target is None and bool(costly & set(TARGET_COLUMNS))
+    return target or bool(costly & {*EXACT_COLUMNS, NEG_CLIP_LOSS})
+
+
+def baseline_parts(store: Store, folder: str, held: Held) -> dict[str, Any]:
+    """What scores of other methods depend on beside the configuration; JSON-ready.
+
+    Nothing where none is listed, so that other runs keep the identity of their scores.
+    """
+    if not set(held.costly) & set(BASELINE_COLUMNS):
+        return {}
+    parts: dict[str, Any] = {}
+    if held.sample is not None:
+        parts[SAMPLE_CHECKSUM] = held.reference.description.get(SAMPLE_CHECKSUM)
+    described = target_description(store, folder)
+    if held.baselines.target is not None and described is not None:
+        parts["target_sha256"] = described.get(CHECKSUM)
+    return parts
+
+
+def score_sample(held: Held, embeddings: SampleEmbeddings, table: pa.Table) -> Sample:
+    """Fill the score columns of a sample's table with what its Reference says.
+
+    Args:
+        held: a Reference that was fitted on the embeddings, and the listed scores.
+        embeddings: of the pairs.
+        table: their rows, with null scores; what no embedding tells is there already.
+    """
+    scores = held.scorer("cpu")(
+        torch.from_numpy(embeddings.image), torch.from_numpy(embeddings.text)
+    )
+    columns = {name: table[name] for name in table.column_names}
+    columns |= {name: pa.array(values.numpy()) for name, values in scores.items()}
+    carried = [column for column in table.schema if column.name not in scores_schema(columns).names]
+    located = "tar_offset" in columns
+    schema = scores_schema((*SCORE_COLUMNS, *held.costly), carried, located=located)
+    return Sample(embeddings, pa.table({n: columns[n] for n in schema.names}, schema=schema))

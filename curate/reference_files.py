@@ -141,8 +141,9 @@ def load_sample(store: Store, folder: str, reference: Reference) -> SampleEmbedd
         data = store.read_bytes(_in(folder, SAMPLE))
     except FileNotFoundError as exc:
         raise ReferenceFileError(
-            f"{place} is missing: the exact Information Gain is taken against the sample; fit the"
-            " Reference again, or use the landmark scores"
+            f"{place} is missing: the exact Information Gain, negCLIPLoss and, without"
+            " baselines.target, VAS and NormSim are taken against the sample; fit the Reference"
+            " again, or leave these scores out; the landmark scores need no sample"
         ) from exc
     except (OSError, OutputError) as exc:
         raise ReferenceFileError(f"{place} cannot be read: {exc}; {_REMEDY}") from exc

@@ -4,43 +4,65 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
-import pyarrow as pa
 import torch
 
-from curate.errors import ReferenceFileError
+from curate.config import BaselinesConfig
+from curate.errors import ReferenceFileError, TargetError
+from curate.numerics.alignment import (
+    norm_similarity_2,
+    norm_similarity_inf,
+    variance_alignment,
+)
+from curate.numerics.clip_loss import NegClipLoss
 from curate.numerics.information_gain import InformationGain
 from curate.numerics.informativeness import informativeness
 from curate.numerics.landmarks import LandmarkGain
 from curate.numerics.similarity import clip_score
-from curate.reference import Reference, Sample, SampleEmbeddings, Side
+from curate.reference import Reference, SampleEmbeddings, Side
 from curate.schema import (
     CLIP_SCORE,
+    CROSS_VAS,
     EXACT_COLUMNS,
     IMAGE_INFORMATION_GAIN,
     IMAGE_INFORMATIVENESS,
     IMAGE_LANDMARK_GAIN,
     LANDMARK_COLUMNS,
-    SCORE_COLUMNS,
+    NEG_CLIP_LOSS,
+    NORMSIM_2,
+    NORMSIM_INF,
+    TARGET_COLUMNS,
     TEXT_INFORMATION_GAIN,
     TEXT_INFORMATIVENESS,
     TEXT_LANDMARK_GAIN,
-    scores_schema,
+    TEXT_VAS,
+    VAS,
 )
+from curate.targets import Float64, Target
 
 Gain = Callable[[torch.Tensor], torch.Tensor]
+PairScore = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 class Scorer:
-    """Scores of pairs: O(d r) each, and O(d K) or O(d n) for what costs extra.
+    """Scores of pairs: O(d r) each, and what the listed costly scores take besides.
+
+    That is O(d K) for K landmarks, O(d n) for the n pairs of the sample, O(d^2) for the moments
+    of a target, and O(d m) for its m members.
 
     Args:
         reference: fitted.
         device: where scores are computed.
-        costly: which of COSTLY_COLUMNS to compute as well.
-        sample: the Reference's sample; the exact Information Gain is taken against it.
+        costly: which of COSTLY_COLUMNS to compute as well; those that no embedding tells, as the
+            language of a caption, are left to others.
+        sample: the Reference's sample; the exact Information Gain and negCLIPLoss are taken
+            against it.
+        target: what VAS and NormSim are taken against.
+        baselines: settings of negCLIPLoss.
 
     Raises:
         ReferenceFileError: a column asks for landmarks or a sample that is not there.
+        TargetError: a column asks for a target, or for its texts, that is not there, or it is of
+            another width.
     """
 
     def __init__(
@@ -49,11 +71,14 @@ class Scorer:
         device: torch.device | str = "cpu",
         costly: Collection[str] = (),
         sample: SampleEmbeddings | None = None,
+        target: Target | None = None,
+        baselines: BaselinesConfig | None = None,
     ) -> None:
         self._image = _quadratic(reference.image, device)
         self._text = _quadratic(reference.text, device)
         self._of_image: dict[str, Gain] = {}
         self._of_text: dict[str, Gain] = {}
+        self._of_pair: dict[str, PairScore] = {}
         if set(costly) & set(LANDMARK_COLUMNS):
             self._of_image[IMAGE_LANDMARK_GAIN] = _landmarks(reference, reference.image, device)
             self._of_text[TEXT_LANDMARK_GAIN] = _landmarks(reference, reference.text, device)
@@ -68,6 +93,12 @@ class Scorer:
             )
         self._of_image = {name: gain for name, gain in self._of_image.items() if name in costly}
         self._of_text = {name: gain for name, gain in self._of_text.items() if name in costly}
+        if NEG_CLIP_LOSS in costly:
+            settings = baselines or BaselinesConfig()
+            self._of_pair[NEG_CLIP_LOSS] = _clip_loss(sample, settings, device)
+        if asked := set(costly) & set(TARGET_COLUMNS):
+            found = _checked(target, len(reference.image.mean))
+            self._of_pair |= _against_target(found, asked, device)
 
     @torch.inference_mode()
     def __call__(self, image: torch.Tensor, text: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -78,7 +109,7 @@ class Scorer:
 
         Returns:
             Column name -> float32 [n]; informativeness (half the quadratic form) and Information
-            Gain in nats.
+            Gain in nats, the others without a unit.
         """
         scores = {
             IMAGE_INFORMATIVENESS: informativeness(image, *self._image),
@@ -86,26 +117,8 @@ class Scorer:
             CLIP_SCORE: clip_score(image, text),
         }
         scores |= {name: gain(image) for name, gain in self._of_image.items()}
-        return scores | {name: gain(text) for name, gain in self._of_text.items()}
-
-
-def score_sample(
-    reference: Reference, embeddings: SampleEmbeddings, table: pa.Table, costly: Collection[str]
-) -> Sample:
-    """Fill the score columns of a sample's table with what its Reference says.
-
-    Args:
-        reference: fitted on the embeddings.
-        embeddings: of the pairs.
-        table: their rows, with null scores.
-        costly: which of COSTLY_COLUMNS to compute as well.
-    """
-    scorer = Scorer(reference, costly=costly, sample=embeddings)
-    scores = scorer(torch.from_numpy(embeddings.image), torch.from_numpy(embeddings.text))
-    columns = {name: table[name] for name in table.column_names}
-    columns |= {name: pa.array(values.numpy()) for name, values in scores.items()}
-    schema = scores_schema((*SCORE_COLUMNS, *costly))
-    return Sample(embeddings, pa.table({n: columns[n] for n in schema.names}, schema=schema))
+        scores |= {name: gain(text) for name, gain in self._of_text.items()}
+        return scores | {name: score(image, text) for name, score in self._of_pair.items()}
 
 
 def _quadratic(side: Side, device: torch.device | str) -> tuple[torch.Tensor, torch.Tensor]:
@@ -129,3 +142,72 @@ def _with_prior(reference: Reference, sample: SampleEmbeddings | None) -> Sample
             " sample.npz beside it"
         )
     return sample
+
+
+def _clip_loss(
+    sample: SampleEmbeddings | None, settings: BaselinesConfig, device: torch.device | str
+) -> NegClipLoss:
+    if sample is None:
+        raise ReferenceFileError(
+            f"{NEG_CLIP_LOSS} is taken against batches of the Reference's sample: keep sample.npz"
+            " beside it, or fit the Reference again"
+        )
+    if settings.batches > len(sample.image):
+        raise ReferenceFileError(
+            f"baselines.batches is {settings.batches}, but the Reference's sample holds"
+            f" {len(sample.image)} pairs: lower it, or raise reference.samples"
+        )
+    return NegClipLoss(
+        sample.image,
+        sample.text,
+        batches=settings.batches,
+        temperature=settings.temperature,
+        seed=settings.seed,
+        device=device,
+    )
+
+
+def _checked(target: Target | None, dim: int) -> Target:
+    if target is None:
+        raise TargetError(f"{', '.join(TARGET_COLUMNS)} are taken against a target: give one")
+    if len(target.image_moment) != dim:
+        raise TargetError(
+            f"baselines.target holds embeddings of {len(target.image_moment)} dimensions, the"
+            f" Reference of {dim}: embed the target with the model of this run"
+        )
+    return target
+
+
+def _against_target(
+    target: Target, asked: Collection[str], device: torch.device | str
+) -> dict[str, PairScore]:
+    image_moment = _on(target.image_moment, device)
+
+    def of_images(u: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+        return variance_alignment(u, image_moment, u)
+
+    scores: dict[str, PairScore] = {
+        VAS: of_images,
+        NORMSIM_2: lambda u, v: norm_similarity_2(of_images(u, v), target.size),
+    }
+    if {TEXT_VAS, CROSS_VAS} & set(asked):
+        if target.text_moment is None or target.cross_moment is None:
+            raise TargetError(
+                f"baselines.target holds no texts, which {TEXT_VAS} and {CROSS_VAS} compare with:"
+                " give an .npz with target_keys, or leave these scores out"
+            )
+        text_moment, cross_moment = (
+            _on(moment, device) for moment in (target.text_moment, target.cross_moment)
+        )
+        scores[TEXT_VAS] = lambda u, v: variance_alignment(v, text_moment, v)
+        scores[CROSS_VAS] = lambda u, v: variance_alignment(u, cross_moment, v)
+    if NORMSIM_INF in asked:
+        if target.image is None:
+            raise TargetError(f"{NORMSIM_INF} takes the members of the target; read them as well")
+        members = torch.from_numpy(target.image).to(device)
+        scores[NORMSIM_INF] = lambda u, v: norm_similarity_inf(u, members)
+    return {name: score for name, score in scores.items() if name in asked}
+
+
+def _on(moment: Float64, device: torch.device | str) -> torch.Tensor:
+    return torch.from_numpy(moment).to(device, torch.float32)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -20,10 +20,12 @@ import pyarrow as pa
 from curate.encoder import Pixels
 from curate.errors import AccountingError, SampleError
 from curate.images import PixelSpec, decode, to_pixels
+from curate.language import english
 from curate.loading import Tokenize, Tokens
 from curate.manifest import Counts, counts_of_statuses
 from curate.samples import Rejection, Sample
 from curate.schema import (
+    CAPTION_ENGLISH,
     IMAGE_NORM,
     OK,
     REJECTIONS,
@@ -71,7 +73,8 @@ class BatchPlan:
         max_pixels: limit on a picture's declared size.
         batch_size: pairs per batch.
         depth: batches in flight before the oldest is waited for.
-        costly: those of COSTLY_COLUMNS that the embedder returns.
+        costly: the listed ones of COSTLY_COLUMNS; the embedder returns them, but for the language
+            of captions, which is told where these are read.
     """
 
     pixels: PixelSpec
@@ -90,6 +93,7 @@ class _Row:
     size: tuple[int, int] | None = None
     caption_chars: int | None = None
     caption_words: int | None = None
+    told: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -117,6 +121,8 @@ class ShardScores:
         row = _Row(_light(sample), OK, size=size)
         row.caption_chars = len(sample.caption)
         row.caption_words = len(sample.caption.split())
+        if CAPTION_ENGLISH in self._costly:
+            row.told[CAPTION_ENGLISH] = float(english([sample.caption])[0])
         self._rows.append(row)
         return len(self._rows) - 1
 
@@ -136,7 +142,8 @@ class ShardScores:
                 self._rows[row].status = faults[i]
                 self._rows[row].error = REJECTIONS[faults[i]]
                 continue
-            self._scores[row] = {name: float(v[i]) for name, v in output.scores.items()}
+            scores = {name: float(v[i]) for name, v in output.scores.items()}
+            self._scores[row] = scores | self._rows[row].told
             if output.image is not None and output.text is not None:
                 self._embeddings[row] = (output.image[i], output.text[i])
 

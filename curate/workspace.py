@@ -10,7 +10,7 @@ from curate.config import Config, Places, to_yaml
 from curate.errors import ConfigError
 from curate.manifest import RunDir
 from curate.outputs import Store
-from curate.schema import SCHEMA_VERSION
+from curate.schema import BASELINE_COLUMNS, SCHEMA_VERSION
 from curate.shards import Shard, list_shards
 from curate.subsets import Subset
 from curate.thresholds import Threshold
@@ -76,6 +76,8 @@ def listed(spec: Places | None) -> tuple[Shard, ...]:
 def configured_parts(config: Config) -> dict[str, Any]:
     """What scores depend on, as far as the configuration tells; JSON-ready."""
     limits = config.limits.model_dump(exclude={"tolerate_unreadable_shards"})
+    # Only where a score depends on them: other runs keep the identity of their scores.
+    compared = bool(set(BASELINE_COLUMNS) & set(config.costly_scores))
     return {
         "schema": SCHEMA_VERSION,
         "model": config.model.model_dump(exclude={"device"}, mode="json"),
@@ -84,4 +86,5 @@ def configured_parts(config: Config) -> dict[str, Any]:
         "verify_sha256": config.input.verify_sha256,
         "costly_scores": list(config.costly_scores),
         "save_embeddings": config.output.save_embeddings,
+        **({"baselines": config.baselines.model_dump(mode="json")} if compared else {}),
     }

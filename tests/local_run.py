@@ -17,6 +17,7 @@ from factories import json_bytes, sample_members, tar_bytes
 from curate import filtering, reference_files, subsets
 from curate.config import ReferenceConfig, Rules
 from curate.encoder import Encoder
+from curate.held import Held, score_sample
 from curate.loading import load_tokenizer
 from curate.manifest import IDENTITY, Counts, Marker, RunDir, counts_of_statuses
 from curate.outputs import Store
@@ -24,7 +25,7 @@ from curate.pipeline.light import FilterWorker
 from curate.reference import Reference, Sample, fit
 from curate.samples import SamplePolicy
 from curate.schema import IMAGE_NORM, OK, SCORE_COLUMNS, SCORES_SCHEMA, TEXT_NORM
-from curate.scorer import Scorer, score_sample
+from curate.scorer import Scorer
 from curate.scoring import BatchPlan, ModelOutput
 from curate.shard_tasks import ScoreTask, embed_chosen, score_shard
 from curate.shards import Shard, list_shards
@@ -83,7 +84,7 @@ def fit_locally(
     image, text = np.concatenate(images), np.concatenate(texts)
     fitted, sample = fit(image, text, config, encoder.info)
     table = pa.concat_tables(tables).combine_chunks()
-    return fitted, score_sample(fitted, sample, table, ())
+    return fitted, score_sample(Held(fitted), sample, table)
 
 
 @dataclass(frozen=True)

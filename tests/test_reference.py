@@ -37,7 +37,7 @@ from curate.reference import (
     to_bytes,
 )
 from curate.reference_files import copy, load, load_sample, save, save_fitted
-from curate.schema import COSTLY_COLUMNS
+from curate.schema import COSTLY_COLUMNS, GAIN_COLUMNS
 from curate.scorer import Scorer
 
 SIDES = ("image", "text")
@@ -407,8 +407,8 @@ def test_costly_columns_are_the_numerics_of_the_sample(
 ) -> None:
     found, sample = with_landmarks
     fresh = pairs(9, seed=7)
-    scores = Scorer(found, costly=COSTLY_COLUMNS, sample=sample)(*map(torch.from_numpy, fresh))
-    assert set(scores) >= set(COSTLY_COLUMNS)
+    scores = Scorer(found, costly=GAIN_COLUMNS, sample=sample)(*map(torch.from_numpy, fresh))
+    assert set(scores) >= set(GAIN_COLUMNS)
     for name, rows, other, prior in (
         ("image_information_gain", fresh[0], sample.text, sample.text_weights),
         ("text_information_gain", fresh[1], sample.image, sample.image_weights),
@@ -452,8 +452,8 @@ def test_landmarks_and_the_sample_survive_their_files(
     assert again.identity == found.identity
     held = load_sample(store, "r", again)
     rows = tuple(map(torch.from_numpy, pairs(5, seed=3)))
-    for name, values in Scorer(found, costly=COSTLY_COLUMNS, sample=sample)(*rows).items():
-        assert torch.equal(Scorer(again, costly=COSTLY_COLUMNS, sample=held)(*rows)[name], values)
+    for name, values in Scorer(found, costly=GAIN_COLUMNS, sample=sample)(*rows).items():
+        assert torch.equal(Scorer(again, costly=GAIN_COLUMNS, sample=held)(*rows)[name], values)
     assert found.description["landmarks"] == 6
 
 
@@ -499,7 +499,7 @@ def test_the_description_tells_what_the_scores_are_worth(
     priors = (w[~asked] / w[~asked].sum() for w in (sample.image_weights, sample.text_weights))
     others = SampleEmbeddings(sample.image[~asked], sample.text[~asked], *priors)
     rows = torch.from_numpy(sample.image[asked]), torch.from_numpy(sample.text[asked])
-    scores = Scorer(found, costly=COSTLY_COLUMNS, sample=others)(*rows)
+    scores = Scorer(found, costly=GAIN_COLUMNS, sample=others)(*rows)
     for name, of in (
         ("image_informativeness", "image_information_gain"),
         ("text_information_gain_landmarks", "text_information_gain"),

@@ -198,6 +198,7 @@ class SampleJob:
     worker: WorkerJob
     seed: int
     threshold: int
+    costly: tuple[str, ...]
 
 
 def _task(job: WorkerJob, costly: tuple[str, ...] = (), **fields: Any) -> ScoreTask:
@@ -263,7 +264,7 @@ class SampleWorker:
 
     def __init__(self, job: SampleJob) -> None:
         self._job = job
-        self._task = _task(job.worker, identity="")
+        self._task = _task(job.worker, job.costly, identity="")
 
     def __call__(self, batch: Batch) -> Batch:
         """Return, per shard, an Arrow stream of its rows and an npz of its embeddings."""

@@ -11,7 +11,8 @@ from typing import Any, Final
 
 from curate import __version__, reference_files, rules
 from curate.errors import RunDirError
-from curate.held import read_held
+from curate.held import Held, baseline_parts, read_held
+from curate.language import check_language
 from curate.manifest import IDENTITY
 from curate.numerics.selection import Node
 from curate.outputs import Store
@@ -34,6 +35,7 @@ PROVENANCE: Final = "run.json"
 
 def fit_pool(work: Workspace, shards: Sequence[Shard], ray: Cluster, outcome: Outcome) -> None:
     """Fit the Reference, unless it is there already."""
+    check_language(work.config)
     resources = ray.resources()
     with session(work.config, resources, len(shards)) as started:
         _ensure_reference(work, started, shards, outcome)
@@ -44,12 +46,13 @@ def score_pool(
     work: Workspace, shards: Sequence[Shard], todo: Sequence[Shard], ray: Cluster, outcome: Outcome
 ) -> None:
     """Score the shards of `todo`, fitting the Reference on `shards` first if need be."""
+    check_language(work.config)
     resources = ray.resources()
     with session(work.config, resources, len(todo)) as started:
-        fitted = _ensure_reference(work, started, shards, outcome)
-        identity = work.run.claim(IDENTITY, _score_parts(work, started, fitted))
-        begin = time.monotonic()
+        _ensure_reference(work, started, shards, outcome)
         held = read_held(work.store, REFERENCE_FOLDER, work.config)
+        identity = work.run.claim(IDENTITY, _score_parts(work, started, held))
+        begin = time.monotonic()
         outcome.unreadable = score(
             started, work.store, todo, identity, held, REFERENCE_FOLDER, _preview(work)
         )
@@ -57,12 +60,13 @@ def score_pool(
         _write_provenance(work, started, resources, outcome)
 
 
-def _score_parts(work: Workspace, started: Session, fitted: Reference) -> dict[str, Any]:
-    return configured_parts(work.config) | {
+def _score_parts(work: Workspace, started: Session, held: Held) -> dict[str, Any]:
+    parts = configured_parts(work.config) | {
         "weights": started.model.fingerprint,
         "precision": started.model.precision,
-        "reference_sha256": fitted.identity,
+        "reference_sha256": held.reference.identity,
     }
+    return parts | baseline_parts(work.store, REFERENCE_FOLDER, held)
 
 
 def _preview(work: Workspace) -> Node | None:
@@ -89,12 +93,13 @@ def _ensure_reference(
             "link": started.model.link,
             "verify_sha256": work.config.input.verify_sha256,
             "costly_scores": list(work.config.costly_scores),
+            **{k: v for k, v in configured_parts(work.config).items() if k == "baselines"},
         }
         work.run.claim(FIT_IDENTITY, parts)
         if not work.store.exists(f"{REFERENCE_FOLDER}/{reference_files.DESCRIPTION}"):
             begin = time.monotonic()
             source = shards if config.shards is None else listed(config.shards)
-            fitted, sample = fit_reference(started, work.store, source)
+            fitted, sample = fit_reference(started, work.store, REFERENCE_FOLDER, source)
             reference_files.save(work.store, REFERENCE_FOLDER, fitted, sample)
             outcome.seconds["fit"] = time.monotonic() - begin
         fitted = reference_files.load(work.store, REFERENCE_FOLDER)

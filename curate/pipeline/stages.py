@@ -21,7 +21,7 @@ from curate.config import Config
 from curate.encoder import ModelInfo
 from curate.errors import ShardError
 from curate.fidelity import with_fidelity
-from curate.held import Held
+from curate.held import Held, hold, score_sample
 from curate.numerics.selection import Node
 from curate.outputs import Store
 from curate.pipeline.actors import (
@@ -41,7 +41,6 @@ from curate.reference import Reference, Sample, fit
 from curate.samples import SamplePolicy
 from curate.sampling import choose_threshold, sampling_order
 from curate.schema import OK
-from curate.scorer import score_sample
 from curate.shards import Shard
 
 FIRST_SAMPLING_SHARDS: Final = 16
@@ -180,12 +179,18 @@ def score(
 
 
 def fit_reference(
-    session: Session, run: Store, shards: Sequence[Shard]
+    session: Session, run: Store, folder: str, shards: Sequence[Shard]
 ) -> tuple[Reference, Sample]:
     """Take a seeded sample of pairs and fit a Reference on it.
 
     The sample is the pairs with the smallest hashes among seeded shards: it does not depend on
     the order of shards, on batches, or on the number of workers.
+
+    Args:
+        session: started embedders.
+        run: the run directory.
+        folder: where in it the Reference will be, beside the target of its scores.
+        shards: to sample from.
 
     Raises:
         ShardError: none of the shards can be read.
@@ -194,13 +199,16 @@ def fit_reference(
     config, settings = session.config, session.config.reference
     chosen, threshold = _choose(session, shards)
     with tallied(Task("fit", len(chosen))) as tally:
-        job = SampleJob(session.worker_job(run, tally), settings.seed, threshold)
+        job = SampleJob(
+            session.worker_job(run, tally), settings.seed, threshold, config.costly_scores
+        )
         rows = list(session.map(chosen, SampleWorker, {"job": job}))
     rows.sort(key=lambda row: str(row["id"]))
     table, image, text = _assemble(rows)
     reference, sample = fit(image, text, settings, session.model, landmarks=config.needs_landmarks)
     reference = with_fidelity(reference, sample)
-    return reference, score_sample(reference, sample, table, config.costly_scores)
+    held = hold(run, folder, config, reference, sample)
+    return reference, score_sample(held, sample, table)
 
 
 def _choose(session: Session, shards: Sequence[Shard]) -> tuple[list[Shard], int]:
