@@ -11,7 +11,7 @@ import typer
 
 from curate import __version__, reporting
 from curate.config import Config, load_config
-from curate.errors import CurateError, VerificationError
+from curate.errors import ConfigError, CurateError, VerificationError
 from curate.manifest import RunDir
 from curate.outputs import Store
 
@@ -139,23 +139,52 @@ def status(run_dir: RunDirArgument) -> None:
 
 @app.command()
 def verify(
-    run_dir: RunDirArgument,
+    run_dir: Annotated[
+        str, typer.Argument(metavar="RUN_DIR|UIDS.npy", help="A run directory, or a subset file.")
+    ],
     deep: Annotated[
         bool, typer.Option(help="Also compare filtered shards with the input shards.")
     ] = False,
+    pool: Annotated[
+        str | None,
+        typer.Option(help="What a subset file was chosen from: a run directory or metadata."),
+    ] = None,
 ) -> None:
     """Recompute checksums, counts and decisions of a run; exits with 4 if anything differs.
 
+    Given a subset file in DataComp's format, check its dtype, its order, and that the pool knows
+    its uids: `curate verify uids.npy --pool metadata/`
+
     Example: `curate verify runs/first --deep`
     """
+    is_file = run_dir.endswith(".npy")
+    if is_file != (pool is not None):
+        raise ConfigError(
+            f"{run_dir}: name its pool with --pool, a run directory or a folder of metadata"
+            if is_file
+            else f"--pool goes with a subset file, not with {run_dir}; remove it"
+        )
+    problems = _check_subset(run_dir, pool) if pool is not None else _check_run(run_dir, deep)
+    if problems:
+        raise VerificationError(
+            f"{len(problems)} problems in {run_dir}; each line above says what to do"
+        )
+
+
+def _check_run(run_dir: str, deep: bool) -> list[str]:
     from curate.verification import verify as check
 
     findings = check(RunDir(Store(run_dir)), deep=deep)
     reporting.print_findings(out, findings)
-    if findings.problems:
-        raise VerificationError(
-            f"{len(findings.problems)} problems in {run_dir}; each line above says what to do"
-        )
+    return findings.problems
+
+
+def _check_subset(path: str, pool: str) -> list[str]:
+    from curate.subset_check import check_subset
+
+    findings = check_subset(path, pool)
+    reporting.print_subset_findings(out, findings)
+    return findings.problems
 
 
 @app.command()

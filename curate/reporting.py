@@ -15,6 +15,7 @@ from curate.schema import REJECTIONS
 from curate.thresholds import Threshold, explain, warning
 
 if TYPE_CHECKING:  # importing these modules takes seconds, printing does not need them
+    from curate.subset_check import SubsetFindings
     from curate.verification import Findings
     from curate.workspace import Outcome
 
@@ -161,11 +162,28 @@ def _print_subsets(out: Console, run: RunDir) -> None:
 
 def print_findings(out: Console, findings: Findings) -> None:
     """Print what a verification found."""
-    for problem in findings.problems[:MAX_LISTED]:
-        out.print(f"[red]problem:[/] {shown(problem)}", soft_wrap=True)
-    if len(findings.problems) > MAX_LISTED:
-        out.print(f"and {len(findings.problems) - MAX_LISTED} more")
+    _print_problems(out, findings.problems)
     out.print(
         f"checked {findings.shards} shards, {findings.samples:,} samples, {findings.files} files:"
         f" {len(findings.problems) or 'no'} problems"
     )
+
+
+def print_subset_findings(out: Console, findings: SubsetFindings) -> None:
+    """Print what the check of a subset file found."""
+    _print_problems(out, findings.problems)
+    share = f" ({100 * findings.kept / findings.pool:.2f} %)" if findings.pool else ""
+    out.print(
+        f"checked {findings.uids:,} uids against {findings.files} files of the pool:"
+        f" {len(findings.problems) or 'no'} problems"
+    )
+    out.print(f"of {findings.pool:,} uids in the pool, {findings.kept:,} are kept{share}")
+    if findings.invalid:
+        out.print(f"{findings.invalid:,} rows of the pool have no uid and were passed over")
+
+
+def _print_problems(out: Console, problems: Sequence[str]) -> None:
+    for problem in problems[:MAX_LISTED]:
+        out.print(f"[red]problem:[/] {shown(problem)}", soft_wrap=True)
+    if len(problems) > MAX_LISTED:
+        out.print(f"and {len(problems) - MAX_LISTED} more")

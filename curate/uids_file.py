@@ -45,8 +45,12 @@ def write_uids(store: Store, relative: str, sorted_blocks: Iterable[UidArray]) -
     return count
 
 
-def read_uids(store: Store, relative: str) -> UidArray:
+def read_uids(store: Store, relative: str, remedy: str = "run `curate select` again") -> UidArray:
     """Read uids, memory-mapped where the store is a local folder; their order is not checked.
+
+    Args:
+        store, relative: where they are.
+        remedy: what an error advises.
 
     Returns:
         UID [n], read-only.
@@ -62,11 +66,11 @@ def read_uids(store: Store, relative: str) -> UidArray:
             uids = np.load(io.BytesIO(store.read_bytes(relative)), allow_pickle=False)
             uids.flags.writeable = False
     except FileNotFoundError as exc:
-        raise OutputError(f"{path} is missing; run `curate select` again") from exc
+        raise OutputError(f"{path} is missing; {remedy}") from exc
     except (ValueError, EOFError, OSError, AttributeError) as exc:  # of archives: no array at all
-        raise OutputError(f"{path} holds no uids ({exc}); run `curate select` again") from exc
+        raise OutputError(f"{path} holds no uids ({exc}); {remedy}") from exc
     if uids.dtype != UID or uids.ndim != 1:
-        raise OutputError(f"{path} is {uids.dtype} [{uids.ndim}-d], expected {UID} [1-d]")
+        raise OutputError(f"{path} is {uids.dtype} [{uids.ndim}-d], expected {UID} [1-d]; {remedy}")
     return np.asarray(uids)
 
 
