@@ -16,11 +16,11 @@ import pyarrow as pa
 
 from curate.errors import ShardError
 from curate.manifest import Counts, Marker, RunDir
-from curate.numerics.selection import Node, decide, parse_uids
+from curate.numerics.selection import Node
 from curate.outputs import Written
+from curate.previews import count_dropped
 from curate.samples import Rejection, Sample, SamplePolicy, ShardReader
 from curate.sampling import sample_hash
-from curate.schema import OK
 from curate.score_tables import SCORES
 from curate.scoring import BatchPlan, EmbedClient, ShardScores, embeddings_to_bytes, score_samples
 from curate.shards import Shard, open_shard, read_beside
@@ -81,7 +81,7 @@ def score_shard(
     counts = scores.counts()
     run.commit(_marker(shard, task, reader, counts, tuple(outputs)))
     if task.preview is not None:
-        dropped = _count_dropped(table, task.preview)
+        dropped = count_dropped(table, task.preview)
         observe(Counts(dropped={"rules": dropped}))
     return counts
 
@@ -131,17 +131,6 @@ def _stats_note(shard: Shard, read: int) -> dict[str, Any]:
     if successes == read:
         return {}
     return {"stats": f"{name} says {successes} successes, the tar has {read}"}
-
-
-def _count_dropped(table: pa.Table, node: Node) -> int:
-    scored = table.filter(pa.compute.equal(table["status"], OK))
-    columns = {
-        name: scored[name].to_numpy()
-        for name in scored.column_names
-        if pa.types.is_float32(scored[name].type) or pa.types.is_int32(scored[name].type)
-    }
-    decision = decide(node, columns, parse_uids(scored["uid"].to_pylist()))
-    return int(len(decision.kept) - decision.kept.sum())
 
 
 # --- sampling for the Reference ---------------------------------------------------------------
