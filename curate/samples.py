@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from curate.byte_source import ByteStream
+from curate.config import Config
 from curate.errors import SampleError, ShardError
 from curate.members import derive_uid, parse_caption, parse_metadata, split_name
 from curate.shards import Shard
@@ -53,6 +54,16 @@ class SamplePolicy:
     member_bytes: int = MEMBER_LIMIT
     json_bytes: int = 1_048_576
     verify_sha256: bool = False
+
+
+def policy_of(config: Config) -> SamplePolicy:
+    """The limits that a run's samples are read with."""
+    return SamplePolicy(
+        image_pixels=config.limits.image_pixels,
+        caption_bytes=config.limits.caption_bytes,
+        member_bytes=config.limits.member_bytes,
+        verify_sha256=config.input.verify_sha256,
+    )
 
 
 @dataclass(frozen=True, slots=True)

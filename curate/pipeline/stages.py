@@ -38,7 +38,7 @@ from curate.pipeline.light import HashWorker
 from curate.pipeline.mapping import map_rows, shard_rows, tallied, unwrapped
 from curate.progress import Task
 from curate.reference import Reference, Sample, fit
-from curate.samples import SamplePolicy
+from curate.samples import SamplePolicy, policy_of
 from curate.sampling import choose_threshold, sampling_order
 from curate.schema import OK
 from curate.shards import Shard
@@ -84,16 +84,6 @@ class Session:
         """Map shards through a pool of workers; see `map_rows`."""
         plan = self.compute
         return map_rows(shard_rows(shards), worker, arguments, plan.workers, plan.worker_cpus)
-
-
-def policy_of(config: Config) -> SamplePolicy:
-    """The limits that samples are read with."""
-    return SamplePolicy(
-        image_pixels=config.limits.image_pixels,
-        caption_bytes=config.limits.caption_bytes,
-        member_bytes=config.limits.member_bytes,
-        verify_sha256=config.input.verify_sha256,
-    )
 
 
 @contextmanager
