@@ -11,7 +11,7 @@ from curate import reference_files
 from curate.config import parse_config
 from curate.errors import RunDirError
 from curate.outputs import Store
-from curate.pipeline.score_pool import _adopt_reference
+from curate.run_reference import adopt_reference
 from curate.workspace import REFERENCE_FOLDER, open_workspace
 
 
@@ -19,13 +19,13 @@ def test_another_reference_is_refused(pristine_run: LocalRun, tmp_path: Path) ->
     place = pristine_run.folder / REFERENCE_FOLDER
     tree = {"input": {"shards": "x.tar"}, "output": {"run_dir": str(tmp_path / "run")}}
     work = open_workspace(parse_config(tree))
-    adopted = _adopt_reference(work, str(place))
+    adopted = adopt_reference(work, str(place))
     copy = reference_files.load(work.store, REFERENCE_FOLDER)
     assert copy.identity == adopted.identity
-    assert _adopt_reference(work, str(place)).identity == adopted.identity
+    assert adopt_reference(work, str(place)).identity == adopted.identity
 
     other = reference_files.load(Store(str(place)), "")
     other.image.mean[0] += 1e-3
     reference_files.save_fitted(Store(str(tmp_path)), "other", other)
     with pytest.raises(RunDirError, match="another Reference"):
-        _adopt_reference(work, str(tmp_path / "other"))
+        adopt_reference(work, str(tmp_path / "other"))
