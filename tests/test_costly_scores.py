@@ -15,11 +15,18 @@ from pools import config_of, write_shards
 from curate import commands
 from curate.config import Config
 from curate.errors import ReferenceFileError, RunDirError
+from curate.held import read_held
 from curate.manifest import RunDir
 from curate.outputs import Store
-from curate.reference_files import load, load_sample
-from curate.schema import COSTLY_COLUMNS, SCORE_COLUMNS, scores_schema
-from curate.scorer import Scorer
+from curate.schema import (
+    ALL_SCORES,
+    CAPTION_ENGLISH,
+    COSTLY_COLUMNS,
+    IMAGE_NORM,
+    SCORE_COLUMNS,
+    TEXT_NORM,
+    scores_schema,
+)
 from curate.verification import verify
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray")]
@@ -56,10 +63,8 @@ def table_of(config: Config) -> pa.Table:
 
 def test_the_columns_are_those_of_the_scorer(config: Config) -> None:
     table = table_of(config)
-    assert table.schema.names == scores_schema(COSTLY_COLUMNS).names
-    store = Store(config.output.run_dir)
-    reference = load(store, "reference")
-    scorer = Scorer(reference, "cpu", COSTLY_COLUMNS, load_sample(store, "reference", reference))
+    assert table.schema.names == scores_schema(ALL_SCORES).names
+    scorer = read_held(Store(config.output.run_dir), "reference", config).scorer("cpu")
     rows = [np.load(p) for p in sorted(Path(config.output.run_dir, "embeddings").glob("*.npz"))]
     image, text = (
         torch.nn.functional.normalize(
@@ -67,11 +72,28 @@ def test_the_columns_are_those_of_the_scorer(config: Config) -> None:
         )
         for side in ("image", "text")
     )
-    for name, values in scorer(image, text).items():
+    scores = scorer(image, text)
+    assert {*scores, IMAGE_NORM, TEXT_NORM, CAPTION_ENGLISH} == set(ALL_SCORES)
+    for name, values in scores.items():
         # The saved embeddings are float16.
         np.testing.assert_allclose(
             table[name].to_numpy(), values.numpy(), rtol=0.05, atol=2e-3 * float(values.abs().max())
         )
+
+
+def test_the_sample_has_them_too(config: Config) -> None:
+    sample = pq.read_table(f"{config.output.run_dir}/reference/sample_scores.parquet")
+    every = {row["key"]: row for row in table_of(config).to_pylist()}
+    assert set(sample["caption_english"].to_pylist()) <= {0.0, 1.0}
+    for row in sample.to_pylist():
+        for name in COSTLY_COLUMNS:
+            assert row[name] == pytest.approx(every[row["key"]][name], rel=1e-3, abs=1e-6)
+
+
+def test_other_settings_of_other_methods_are_refused(config: Config) -> None:
+    changed = config.baselines.model_copy(update={"temperature": 0.5})
+    with pytest.raises(RunDirError, match="baselines"):
+        commands.run_score(config.model_copy(update={"baselines": changed}))
 
 
 def test_rules_on_them_drop_and_every_sample_is_accounted_for(config: Config) -> None:
