@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 
 from curate.duplicates import Duplicates
 from curate.errors import OutputError, RunDirError
+from curate.numerics.cells import Grid
 from curate.numerics.keys import UID, UidArray
 from curate.outputs import Store
 from curate.prefetch import prefetched
@@ -265,6 +266,17 @@ def column_values(column: pa.ChunkedArray) -> npt.NDArray[Any]:
         column = pc.cast(column, kind, safe=False)
     values: npt.NDArray[Any] = column.to_numpy()
     return values
+
+
+def cells_of(block: Block, grid: Grid) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """The eligible rows of a block, and the cell of each."""
+    rows = np.flatnonzero(block.eligible)
+    whole = len(rows) == len(block)
+    columns = {
+        column.name: block.columns[column.name] if whole else block.columns[column.name][rows]
+        for column in grid.columns
+    }
+    return rows, grid.code(columns, len(rows), lambda at: block.uids(rows[at]))
 
 
 def _having(blocks: Iterable[Block], shards: Sequence[int]) -> Iterator[Block]:
