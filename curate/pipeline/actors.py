@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import itertools
 import os
 import threading
@@ -11,7 +10,6 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 import ray
 import torch
 from ray.exceptions import ObjectLostError, RayActorError
@@ -21,10 +19,11 @@ from curate.encoder import Embeddings, Encoder, ModelInfo, Pixels
 from curate.errors import CurateError, ResourceError, ShardError, WorkerError
 from curate.held import Held, read_held
 from curate.loading import Tokens, load_tokenizer
-from curate.manifest import Counts, RunDir
+from curate.manifest import RunDir
 from curate.numerics.selection import Node
 from curate.outputs import Store
-from curate.pipeline.light import Batch, describe_root, shards_of
+from curate.pipeline.light import Batch, describe_root, shards_of, tell
+from curate.pipeline.sample_stage import pack
 from curate.samples import SamplePolicy
 from curate.schema import IMAGE_NORM, TEXT_NORM
 from curate.scorer import Scorer
@@ -213,16 +212,6 @@ def _task(job: WorkerJob, costly: tuple[str, ...] = (), **fields: Any) -> ScoreT
     return ScoreTask(policy=job.policy, plan=plan, **fields)
 
 
-def _tell(tally: Any, counts: Counts) -> None:
-    tally.add.remote(
-        {
-            "read": counts.read,
-            "rejected": sum(counts.rejected.values()),
-            "dropped": sum(counts.dropped.values()),
-        }
-    )
-
-
 class ScoreWorker:
     """Scores and commits shards; one row per shard in, one row per shard out."""
 
@@ -246,7 +235,7 @@ class ScoreWorker:
         job = self._job.worker
         client = LeastLoaded(job.embedders, "score", self._job.reference, self._job.save_embeddings)
         try:
-            score_shard(self._run, shard, self._task, client, lambda c: _tell(job.tally, c))
+            score_shard(self._run, shard, self._task, client, lambda c: tell(job.tally, c))
         except ShardError as exc:
             self._run.fail(shard, str(exc))
             job.tally.add.remote({"shards": 1, "failed": 1})
@@ -277,24 +266,15 @@ class SampleWorker:
                 job.seed,
                 job.threshold,
                 LeastLoaded(job.worker.embedders, "embed"),
-                lambda c: _tell(self._job.worker.tally, c),
+                lambda c: tell(self._job.worker.tally, c),
             )
             image, text = scores.embeddings(np.float32)
-            buffer = io.BytesIO()
-            np.savez(buffer, image=image, text=text)
-            arrays.append(buffer.getvalue())
-            tables.append(_ipc(scores.to_table()))
+            rows, embeddings = pack(scores.to_table(), image, text)
+            tables.append(rows)
+            arrays.append(embeddings)
             job.worker.tally.add.remote({"shards": 1})
         return {
             "id": batch["id"],
             "table": np.array(tables, dtype=object),
             "arrays": np.array(arrays, dtype=object),
         }
-
-
-def _ipc(table: pa.Table) -> bytes:
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table)
-    data: bytes = sink.getvalue().to_pybytes()
-    return data

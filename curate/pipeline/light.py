@@ -12,12 +12,11 @@ import numpy.typing as npt
 
 from curate.errors import ShardError
 from curate.filtering import OutputPlan, Piece, write_filtered
-from curate.manifest import RunDir
+from curate.manifest import Counts, RunDir
 from curate.outputs import Store
 from curate.samples import SamplePolicy
 from curate.sampling import hash_samples
 from curate.shards import Shard
-from curate.subsets import Subset
 
 UNKNOWN_SIZE: Final = -1
 """Stands for None in a Ray Data block, whose columns have one type."""
@@ -38,6 +37,17 @@ class Tally:
     def snapshot(self) -> dict[str, int]:
         """The counts so far."""
         return dict(self._counts)
+
+
+def tell(tally: Any, counts: Counts) -> None:
+    """Report counts to the actor that adds them up."""
+    tally.add.remote(
+        {
+            "read": counts.read,
+            "rejected": sum(counts.rejected.values()),
+            "dropped": sum(counts.dropped.values()),
+        }
+    )
 
 
 def shards_of(batch: Batch) -> list[Shard]:
@@ -92,29 +102,34 @@ class FilterWorker:
     """Writes output shards; one row per output shard."""
 
     store: Store
-    subset: Subset
+    kept: KeptSamples
     tally: Any
 
     def __call__(self, batch: Batch) -> Batch:
         """Write the output shards of a batch; an input that changed or vanished is an error."""
-        errors = []
-        run = RunDir(self.store)
-        for number, raw in zip(batch["number"], batch["pieces"], strict=True):
-            pieces = tuple(Piece(p["shard"], int(p["first"]), int(p["last"])) for p in raw)
-            plan = OutputPlan(int(number), pieces)
-            errors.append(self._write(run, plan))
+        rows = zip(batch["number"], batch["digits"], batch["pieces"], strict=True)
+        plans = [
+            OutputPlan(
+                int(number),
+                tuple(Piece(p["shard"], int(p["first"]), int(p["last"])) for p in pieces),
+                int(digits),
+            )
+            for number, digits, pieces in rows
+        ]
+        errors = [self._write(plan) for plan in plans]
         return {"number": batch["number"], "error": np.array(errors, dtype=object)}
 
-    def _write(self, run: RunDir, plan: OutputPlan) -> str:
-        shards, sizes = {}, {}
+    def _write(self, plan: OutputPlan) -> str:
         try:
-            for piece in plan.pieces:
-                marker = run.require_marker(piece.shard)
-                shards[piece.shard] = Shard(piece.shard, marker.url, marker.size)
-                sizes[piece.shard] = marker.size
-            write_filtered(self.store, self.subset, plan, shards, sizes)
+            write_filtered(self.store, self.kept, plan)
         except ShardError as exc:
             self.tally.add.remote({"shards": 1, "failed": 1})
             return str(exc)
         self.tally.add.remote({"shards": 1, "read": plan.samples})
         return ""
+
+
+def plan_row(plan: OutputPlan) -> dict[str, Any]:
+    """The Ray Data row of an output shard."""
+    pieces = [{"shard": p.shard, "first": p.first, "last": p.last} for p in plan.pieces]
+    return {"number": plan.number, "digits": plan.digits, "pieces": pieces}

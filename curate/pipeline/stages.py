@@ -7,21 +7,16 @@ the embedders.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
-import numpy as np
-import pyarrow as pa
 import ray
 
 from curate.config import Config
 from curate.encoder import ModelInfo
-from curate.errors import ShardError
-from curate.fidelity import with_fidelity
-from curate.held import Held, hold, score_sample
+from curate.held import Held
 from curate.numerics.selection import Node
 from curate.outputs import Store
 from curate.pipeline.actors import (
@@ -36,18 +31,11 @@ from curate.pipeline.actors import (
 from curate.pipeline.compute import ComputePlan, plan_compute
 from curate.pipeline.light import HashWorker
 from curate.pipeline.mapping import map_rows, shard_rows, tallied, unwrapped
+from curate.pipeline.sample_stage import choose_shards, fit_on_rows
 from curate.progress import Task
-from curate.reference import Reference, Sample, fit
+from curate.reference import Reference, Sample
 from curate.samples import SamplePolicy, policy_of
-from curate.sampling import choose_threshold, sampling_order
-from curate.schema import OK
 from curate.shards import Shard
-
-FIRST_SAMPLING_SHARDS: Final = 16
-"""Shards looked at first for the Reference's sample; doubled until they hold enough pairs."""
-
-SAMPLING_RESERVE: Final = 1.1
-"""Hashed pairs per pair wanted, before shards stop being added: some will not decode."""
 
 LOADING_SECONDS: Final = 60.0
 """How long the end of a session waits for embedders that no batch has reached yet."""
@@ -187,54 +175,13 @@ def fit_reference(
         ReferenceFileError: too few pairs can be used.
     """
     config, settings = session.config, session.config.reference
-    chosen, threshold = _choose(session, shards)
+    worker = {"policy": session.policy, "seed": settings.seed}
+    chosen, threshold = choose_shards(
+        shards, settings, lambda looked_at: session.map(looked_at, HashWorker, worker)
+    )
     with tallied(Task("fit", len(chosen))) as tally:
         job = SampleJob(
             session.worker_job(run, tally), settings.seed, threshold, config.costly_scores
         )
         rows = list(session.map(chosen, SampleWorker, {"job": job}))
-    rows.sort(key=lambda row: str(row["id"]))
-    table, image, text = _assemble(rows)
-    reference, sample = fit(image, text, settings, session.model, landmarks=config.needs_landmarks)
-    reference = with_fidelity(reference, sample)
-    held = hold(run, folder, config, reference, sample)
-    return reference, score_sample(held, sample, table)
-
-
-def _choose(session: Session, shards: Sequence[Shard]) -> tuple[list[Shard], int]:
-    settings = session.config.reference
-    ordered = sampling_order(shards, settings.seed)
-    readable: list[Shard] = []
-    hashes: list[Any] = []
-    errors: list[str] = []
-    start, stop = 0, FIRST_SAMPLING_SHARDS
-    while start < len(ordered) and sum(map(len, hashes)) < SAMPLING_RESERVE * settings.samples:
-        looked_at = {shard.id: shard for shard in ordered[start:stop]}
-        worker = {"policy": session.policy, "seed": settings.seed}
-        for row in session.map(list(looked_at.values()), HashWorker, worker):
-            if row["error"]:
-                errors.append(str(row["error"]))
-                continue
-            readable.append(looked_at[str(row["id"])])
-            hashes.append(np.frombuffer(row["hashes"], dtype=np.int64))
-        start, stop = stop, 2 * stop
-    if not readable:
-        raise ShardError(f"no shard for the Reference can be read; the first error: {errors[0]}")
-    threshold = choose_threshold(np.concatenate(hashes), settings.samples)
-    readable.sort(key=lambda shard: shard.id)
-    return readable, threshold
-
-
-def _assemble(rows: Sequence[dict[str, Any]]) -> tuple[pa.Table, Any, Any]:
-    tables, images, texts = [], [], []
-    for row in rows:
-        table = pa.ipc.open_stream(row["table"]).read_all()
-        usable = np.array(table["status"].to_pylist(), dtype=object) == OK
-        tables.append(table.filter(pa.array(usable, pa.bool_())))
-        if usable.any():  # without one, the width of the embeddings is not known
-            with np.load(io.BytesIO(row["arrays"]), allow_pickle=False) as arrays:
-                images.append(arrays["image"][usable])
-                texts.append(arrays["text"][usable])
-    if not images:
-        images = texts = [np.zeros((0, 1), np.float32)]
-    return pa.concat_tables(tables).combine_chunks(), np.concatenate(images), np.concatenate(texts)
+    return fit_on_rows(rows, config, session.model, run, folder)
