@@ -15,7 +15,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -56,7 +56,7 @@ class Part:
         id: unique in its pool, safe as a file name; outputs are named by it.
         url: of the Parquet file with the metadata.
         layout: of the pool.
-        size: bytes of the metadata, where known without asking a store for each file.
+        size: bytes of metadata and arrays, where known without asking a store for each file.
     """
 
     id: str
@@ -93,20 +93,20 @@ def part_of(shard: Shard, layout: Layout) -> Part:
 
 
 def list_parts(
-    spec: str | Sequence[str], embedded: bool = True, base: Path | None = None
+    spec: str | Sequence[str], field: str = EMBEDDINGS_FIELD, base: Path | None = None
 ) -> tuple[Part, ...]:
     """List the parts that a specification names, sorted by id.
 
     Args:
         spec: a folder, a file, a glob, braces or fsspec URLs of these, `@FILE`, or a list.
-        embedded: whether the parts have embeddings: `input.embeddings`, else `input.metadata`.
+        field: the setting; parts of `input.metadata` have no embeddings, whatever lies beside.
         base: what relative local paths start from; the working directory if None.
 
     Raises:
         ConfigError: nothing is found, the layout is none that is known, two layouts are mixed, a
             file is named twice, or two parts would get the same id. The message names the setting.
     """
-    field = EMBEDDINGS_FIELD if embedded else METADATA_FIELD
+    embedded = field != METADATA_FIELD
     specs = (spec,) if isinstance(spec, str) else tuple(spec)
     found: dict[str, tuple[Layout, int | None]] = {}
     for one in read_lists(specs, base, field):
@@ -120,8 +120,16 @@ def list_parts(
         mixed = f"mixes the layouts {' and '.join(layouts)}; curate them in two runs"
         raise ConfigError(f"{field}: {spec!r} {mixed if layouts else 'names no part'}")
     ids = file_ids(list(found), PARQUET, field)
-    parts = (Part(ids[url], url, layout, size) for url, (layout, size) in found.items())
+    parts = (_sized(Part(ids[url], url, layout, size)) for url, (layout, size) in found.items())
     return tuple(sorted(parts, key=lambda part: part.id))
+
+
+def _sized(part: Part) -> Part:
+    """The part with the bytes of its arrays added, where looking at each file costs nothing."""
+    if not is_local(part.url):
+        return replace(part, size=None)
+    files = (Path(url) for url in (part.url, *part.arrays))
+    return replace(part, size=sum(file.stat().st_size for file in files if file.is_file()))
 
 
 def _located(spec: str, base: Path | None, field: str) -> Iterator[tuple[str, int | None]]:
