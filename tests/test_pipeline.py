@@ -26,6 +26,7 @@ from curate.errors import (
     ShardError,
     WorkerError,
 )
+from curate.held import Held
 from curate.manifest import RunDir
 from curate.outputs import Store
 from curate.pipeline.cluster import Cluster, cluster
@@ -35,6 +36,7 @@ from curate.reference import Reference, Sample
 from curate.samples import SamplePolicy
 from curate.sampling import choose_threshold, hash_samples, sample_hash, sampling_order
 from curate.shards import list_shards
+from curate.workspace import REFERENCE_FOLDER
 
 # --- blocks ------------------------------------------------------------------------------------
 
@@ -182,7 +184,7 @@ def fitted(started: Any) -> tuple[Reference, Sample]:
     from curate.pipeline.stages import fit_reference
 
     store = Store(started.config.output.run_dir)
-    return fit_reference(started, store, list_shards(started.config.input.shards))
+    return fit_reference(started, store, REFERENCE_FOLDER, list_shards(started.config.input.shards))
 
 
 def _batch(encoder: Encoder, n: int = 6) -> tuple[np.ndarray, np.ndarray]:
@@ -204,7 +206,7 @@ class TestSession:
         tables = {}
         for size in (1, 7, 32):
             run = RunDir(Store(str(tmp_path / str(size))))
-            held = fitted[0], None
+            held = Held(fitted[0])
             changed = replace(started, compute=replace(started.compute, batch_size=size))
             assert score(changed, run.store, shards, "id", held, "reference", None) == {}
             tables[size] = [run.store.read_table(f"scores/{s.id}.parquet") for s in shards]
@@ -227,7 +229,7 @@ class TestSession:
         shards = list_shards(f"{tmp_path}/pool/*.tar")
         (tmp_path / "pool" / "00000.tar").unlink()
         run = RunDir(Store(str(tmp_path / "run")))
-        errors = score(started, run.store, shards, "id", (fitted[0], None), "reference", None)
+        errors = score(started, run.store, shards, "id", Held(fitted[0]), "reference", None)
         assert set(errors) == {"00000"}
         assert "cannot be opened" in errors["00000"]
         assert run.failures() == errors
@@ -242,7 +244,7 @@ class TestSession:
         shards = list_shards(f"{tmp_path}/*.tar")
         (tmp_path / "00000.tar").unlink()
         with pytest.raises(ShardError, match=r"00000\.tar"):
-            fit_reference(started, Store(str(tmp_path)), shards)
+            fit_reference(started, Store(str(tmp_path)), REFERENCE_FOLDER, shards)
 
     def test_a_bug_while_scoring_names_the_shard_and_keeps_the_others(
         self, started: Any, fitted: tuple[Reference, Sample], tmp_path: Path
@@ -252,12 +254,12 @@ class TestSession:
         write_shards(tmp_path / "pool", (3, 2))
         shards = list_shards(f"{tmp_path}/pool/*.tar")
         run = RunDir(Store(str(tmp_path / "run")))
-        assert score(started, run.store, shards[:1], "id", (fitted[0], None), "r", None) == {}
+        assert score(started, run.store, shards[:1], "id", Held(fitted[0]), "r", None) == {}
         # A worker that is told of a geometry the model does not have stands for any bug.
         spec = replace(started.model.pixels, size=(7, 7))
         broken = replace(started, model=replace(started.model, pixels=spec))
         with pytest.raises(WorkerError, match=r"00001\.tar"):
-            score(broken, run.store, shards[1:], "id", (fitted[0], None), "r", None)
+            score(broken, run.store, shards[1:], "id", Held(fitted[0]), "r", None)
         assert run.committed() == {"00000"}
 
     def test_a_model_that_is_not_there_is_named(self, local_ray: None, tmp_path: Path) -> None:
@@ -280,7 +282,9 @@ class TestSession:
 
         store = Store(str(tmp_path))
         reference_files.save(store, "reference", *fitted)
-        handle = ReferenceHandle("id", (ray.put((fitted[0], None)),), store, "reference")
+        handle = ReferenceHandle(
+            "id", (ray.put(Held(fitted[0])),), store, "reference", started.config
+        )
         client = LeastLoaded(started.embedders, "score", handle, True)
         pixels, tokens = _batch(tiny_encoder)
         first = client.collect(client.submit(pixels, tokens))
@@ -291,7 +295,11 @@ class TestSession:
                 np.testing.assert_array_equal(again.scores[name], values)
 
     def test_the_reference_is_read_from_its_file_when_the_object_is_gone(
-        self, fitted: tuple[Reference, Sample], local_ray: None, tmp_path: Path
+        self,
+        started: Any,
+        fitted: tuple[Reference, Sample],
+        local_ray: None,
+        tmp_path: Path,
     ) -> None:
         import ray
 
@@ -299,11 +307,11 @@ class TestSession:
 
         # Owned by a process that dies: what becomes of the object if a driver goes down.
         owner = ray.remote(Owner).options(num_cpus=0).remote()
-        kept = ray.get(owner.put.remote((fitted[0], None)))
+        kept = ray.get(owner.put.remote(Held(fitted[0])))
         store = Store(str(tmp_path))
-        handle = ReferenceHandle("id", tuple(kept), store, "reference")
+        handle = ReferenceHandle("id", tuple(kept), store, "reference", started.config)
         fetch = ray.remote(ReferenceHandle.fetch).options(num_cpus=0, max_retries=0)
-        assert ray.get(fetch.remote(handle))[0].identity == fitted[0].identity
+        assert ray.get(fetch.remote(handle)).reference.identity == fitted[0].identity
         ray.kill(owner)
         deadline = time.monotonic() + 60
         lost = None
@@ -316,7 +324,7 @@ class TestSession:
         assert lost is not None, "the object outlived its owner"
         assert "holds no complete Reference" in str(lost)
         reference_files.save(store, "reference", *fitted)
-        assert ray.get(fetch.remote(handle))[0].identity == fitted[0].identity
+        assert ray.get(fetch.remote(handle)).reference.identity == fitted[0].identity
 
 
 def _kill_embedder() -> None:
