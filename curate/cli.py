@@ -56,6 +56,8 @@ def finish(config: Config, command: str) -> None:
         from curate.paper import command as paper_command
 
         run = paper_command.run_paper
+    elif command == "sweep":
+        from curate.sweep_command import run_sweep as run
     else:
         run = getattr(commands, f"run_{command}")
     try:
@@ -115,6 +117,18 @@ def run(config: ConfigPath, override: Overrides = None) -> None:
     Example: `curate run configs/first.yaml --set output.run_dir=runs/second`
     """
     _stage(config, override, "all")
+
+
+@app.command()
+def sweep(config: ConfigPath, override: Overrides = None) -> None:
+    """Make a subset of every rule set under `sweep`, and compare them with each other.
+
+    One scan of the scores decides all of them. `curate filter CONFIG --subset NAME` then writes the
+    shards of a chosen one.
+
+    Example: `curate sweep configs/datacomp/sweep.yaml --set sweep.max_subsets=500`
+    """
+    _stage(config, override, "sweep")
 
 
 @app.command()

@@ -12,6 +12,7 @@ from rich.table import Table
 from curate import subsets
 from curate.manifest import Counts, RunDir
 from curate.schema import REJECTIONS
+from curate.sweep_report import sweep_notes, sweep_table
 from curate.thresholds import Threshold, explain, warning
 
 if TYPE_CHECKING:  # importing these modules takes seconds, printing does not need them
@@ -58,6 +59,8 @@ def print_outcome(out: Console, outcome: Outcome) -> None:
     """Print what a command did and where its outputs are."""
     if outcome.subset is not None:
         out.print(counts_table(outcome.subset.counts, f"subset {outcome.subset.summary['name']}"))
+    if outcome.sweep is not None:
+        out.print(sweep_table(outcome.sweep))
     if outcome.seconds:
         out.print("seconds: " + ", ".join(f"{k} {v:.1f}" for k, v in outcome.seconds.items()))
     _print_thresholds(out, outcome.thresholds)
@@ -66,6 +69,9 @@ def print_outcome(out: Console, outcome: Outcome) -> None:
     out.print(f"outputs: {shown(outcome.run_dir)}", soft_wrap=True)
     if outcome.subset is not None:
         out.print(f"  {outcome.subset.folder}/uids.npy, decisions/   what is kept, and why not")
+    if outcome.sweep is not None:
+        for note in sweep_notes(outcome.sweep):
+            out.print(f"  {note}", soft_wrap=True)
     if outcome.output_shards is not None and outcome.subset is not None:
         name = outcome.subset.summary["name"]
         out.print(f"  shards/{name}/   {outcome.output_shards} filtered shards")
