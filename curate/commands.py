@@ -10,14 +10,15 @@ from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 
-from curate import filtering, rules, subsets
+from curate import rules, subsets
 from curate.config import Config
 from curate.errors import RunDirError
+from curate.kept_samples import ScoredSamples
 from curate.manifest import IDENTITY, Counts
 from curate.pipeline.cluster import Cluster, cluster
 from curate.pipeline.compute import plan_workers
 from curate.progress import Task, progress
-from curate.subsets import Subset
+from curate.shards import Shard
 from curate.thresholds import Threshold, fixed_by, sample_thresholds
 from curate.workspace import (
     REFERENCE_FOLDER,
@@ -26,6 +27,7 @@ from curate.workspace import (
     Workspace,
     configured_parts,
     listed,
+    listed_parts,
     open_workspace,
 )
 
@@ -33,11 +35,8 @@ from curate.workspace import (
 def run_fit(config: Config) -> Outcome:
     """Fit the Reference, unless it is there already."""
     work, outcome = _begin(config)
-    shards = listed(config.input.shards)
-    from curate.pipeline.score_pool import fit_pool
-
     with cluster(config.compute.ray_address) as ray:
-        fit_pool(work, shards, ray, outcome)
+        _fit(work, ray, outcome)
     outcome.thresholds = _thresholds(work)
     outcome.fidelity = _fidelity(work)
     return outcome
@@ -69,12 +68,16 @@ def run_filter(config: Config) -> Outcome:
 
 
 def run_all(config: Config) -> Outcome:
-    """Fit, score, select and filter, skipping what is done."""
+    """Fit, score, select and filter, skipping what is done.
+
+    A pool that comes without its images is not filtered until `input.shards` says where they are.
+    """
     work, outcome = _begin(config)
     with cluster(config.compute.ray_address) as ray:
         _score(work, ray, outcome)
         _select(work, outcome)
-        _filter(work, ray, outcome)
+        if config.input.shards is not None:
+            _filter(work, ray, outcome)
     return outcome
 
 
@@ -88,18 +91,47 @@ def _begin(config: Config) -> tuple[Workspace, Outcome]:
     return work, Outcome(str(work.store))
 
 
+def _fit(work: Workspace, ray: Cluster, outcome: Outcome) -> None:
+    config = work.config
+    if config.input.over_images:
+        shards = listed(config.input.shards)
+        from curate.pipeline.score_pool import fit_pool
+
+        fit_pool(work, shards, ray, outcome)
+    else:
+        parts = listed_parts(config)
+        from curate.pipeline.part_pool import fit_parts
+
+        fit_parts(work, parts, ray, outcome)
+
+
 def _score(work: Workspace, ray: Cluster, outcome: Outcome) -> None:
-    shards = listed(work.config.input.shards)
+    if work.config.input.over_images:
+        shards = listed(work.config.input.shards)
+        left = _left_to_score(work, shards)
+        todo = [shard for shard in shards if shard.id in left]
+        if todo or not work.store.exists(IDENTITY):
+            from curate.pipeline.score_pool import score_pool
+
+            score_pool(work, shards, todo, ray, outcome)
+    else:
+        parts = listed_parts(work.config)
+        left = _left_to_score(work, [part.as_shard() for part in parts])
+        wanted = [part for part in parts if part.id in left]
+        if wanted or not work.store.exists(IDENTITY):
+            from curate.pipeline.part_pool import score_parts
+
+            score_parts(work, parts, wanted, ray, outcome)
+
+
+def _left_to_score(work: Workspace, shards: Sequence[Shard]) -> frozenset[str]:
+    """Write down what the run is over; returns the ids of what is not committed yet."""
     if work.store.exists(IDENTITY):
         _check_unchanged(work)
     work.run.write_manifest(shards)
     done = work.run.committed()
-    todo = [shard for shard in shards if shard.id not in done]
     work.write_config()
-    if todo or not work.store.exists(IDENTITY):
-        from curate.pipeline.score_pool import score_pool
-
-        score_pool(work, shards, todo, ray, outcome)
+    return frozenset(shard.id for shard in shards) - done
 
 
 def _check_unchanged(work: Workspace) -> None:
@@ -174,29 +206,22 @@ def _filter(work: Workspace, ray: Cluster, outcome: Outcome) -> None:
         raise RunDirError(
             f"{work.store} has no subset {config.output.subset!r}; run `curate select` first"
         )
+    if not subset.summary["decisions"]:  # a sweep made it
+        sample = _reference_sample(work) if work.store.exists(SAMPLE_SCORES) else None
+        subset = subsets.materialise(work.run, subset, sample)
     outcome.subset = subset
-    kept = subsets.kept_per_shard(work.store, subset)
-    plans = list(filtering.plan_outputs(kept, config.output.samples_per_shard))
-    done = filtering.begin_outputs(work.store, subset, config.output.samples_per_shard)
-    todo = [plan for plan in plans if plan.name not in done]
     begin = time.monotonic()
-    errors = _write_outputs(work, subset, todo, ray) if todo else {}
-    if not errors:
-        filtering.write_sizes(work.store, config.output.subset, plans)
-    outcome.unreadable |= {f"output shard {number:05d}": error for number, error in errors.items()}
-    outcome.output_shards = len(plans) - len(errors)
-    if todo:
+    from curate.pipeline.filter_stage import write_outputs
+
+    def workers(tasks: int) -> tuple[int, float]:
+        return plan_workers(config.compute, ray.resources()[0], tasks)
+
+    kept = ScoredSamples(subset)
+    found = write_outputs(work.store, kept, config.output.samples_per_shard, workers)
+    outcome.unreadable |= {f"output shard {name}": error for name, error in found.errors.items()}
+    outcome.output_shards = found.shards
+    if found.written or found.errors:
         outcome.seconds["filter"] = time.monotonic() - begin
-
-
-def _write_outputs(
-    work: Workspace, subset: Subset, todo: Sequence[filtering.OutputPlan], ray: Cluster
-) -> dict[int, str]:
-    from curate.pipeline.filter_stage import filter_shards
-
-    cpus, _ = ray.resources()
-    workers, worker_cpus = plan_workers(work.config.compute, cpus, len(todo))
-    return filter_shards(work.store, subset, todo, workers, worker_cpus)
 
 
 __all__ = ["Outcome", "run_all", "run_filter", "run_fit", "run_score", "run_select"]

@@ -16,9 +16,10 @@ import numpy as np
 import pyarrow as pa
 import yaml
 
-from curate import filtering, rules, subsets
+from curate import output_shards, rules, subsets
 from curate.config import Rules
 from curate.errors import CurateError, OutputError
+from curate.kept_samples import ScoredSamples
 from curate.manifest import IDENTITY, Counts, RunDir, counts_of_statuses
 from curate.numerics.selection import UID, UidArray
 from curate.outputs import TEMPORARY_SUFFIX, Store, Written
@@ -271,9 +272,9 @@ def _verify_filtered(run: RunDir, name: str, findings: Findings, deep: bool) -> 
         return
     if stems != [f"{i:05d}" for i in range(len(stems))]:
         yield f"shards/{name}: output shards are not numbered contiguously; run `curate filter`"
-    sizes, files = dict[str, int](), {filtering.SIZES}
+    sizes, files = dict[str, int](), {output_shards.SIZES, output_shards.META}
     for stem in stems:
-        marker = filtering.read_marker(run.store, name, stem)
+        marker = output_shards.read_marker(run.store, name, stem)
         if marker is None or marker.identity != subset.identity or marker.name != stem:
             yield f"state/shards/{name}/{stem}.json is of another subset; run `curate filter` again"
             continue
@@ -289,20 +290,20 @@ def _verify_filtered(run: RunDir, name: str, findings: Findings, deep: bool) -> 
             f"shards/{name}: {sum(sizes.values())} samples, the subset keeps {subset.counts.kept};"
             " run `curate filter`"
         )
-    folder = filtering.filtered_folder(name)
-    if run.store.read_json(f"{folder}/{filtering.SIZES}") != sizes:
-        yield f"{folder}/{filtering.SIZES} does not say what the shards hold; run `curate filter`"
+    folder = output_shards.filtered_folder(name)
+    if run.store.read_json(f"{folder}/{output_shards.SIZES}") != sizes:
+        yield f"{folder}/{output_shards.SIZES} does not say what the shards hold; run `curate filter`"
     there = {n for n in run.store.names(folder, "") if not n.endswith(TEMPORARY_SUFFIX)}
     for stray in sorted(there - files):
         yield f"{folder}/{stray} belongs to no committed shard; remove it"
 
 
 def _compare_members(
-    run: RunDir, subset: Subset, marker: filtering.FilterMarker, path: str
+    run: RunDir, subset: Subset, marker: output_shards.FilterMarker, path: str
 ) -> Iterator[str]:
     with run.store.fs.open(run.store.path(path), "rb") as output:
         for piece in marker.pieces:
-            rows = filtering.kept_rows(run.store, subset, piece)
+            rows = ScoredSamples(subset).rows(run.store, piece)
             scored = run.require_marker(piece.shard)
             with open_shard(Shard(piece.shard, scored.url, scored.size)) as source:
                 spans = zip(

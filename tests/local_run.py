@@ -14,14 +14,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from factories import json_bytes, sample_members, tar_bytes
 
-from curate import filtering, reference_files, subsets
+from curate import reference_files, subsets
 from curate.config import ReferenceConfig, Rules
 from curate.encoder import Encoder
 from curate.held import Held, score_sample
+from curate.kept_samples import KeptSamples, ScoredSamples
 from curate.loading import load_tokenizer
 from curate.manifest import IDENTITY, Counts, Marker, RunDir, counts_of_statuses
+from curate.output_shards import begin_outputs, finish_outputs, plan_outputs
 from curate.outputs import Store
-from curate.pipeline.light import FilterWorker
+from curate.pipeline.light import FilterWorker, plan_row
 from curate.reference import Reference, Sample, fit
 from curate.samples import SamplePolicy
 from curate.schema import IMAGE_NORM, OK, SCORE_COLUMNS, SCORES_SCHEMA, TEXT_NORM
@@ -124,7 +126,7 @@ def score_locally(run: RunDir, spec: str, encoder: Encoder, **fields: Any) -> Lo
     return LocalRun(run, shards, fitted, sample)
 
 
-class _NoTally:
+class NoTally:
     """Stands for the Ray actor that counts progress."""
 
     def __init__(self) -> None:
@@ -135,22 +137,21 @@ class _NoTally:
 
 
 def filter_locally(
-    store: Store, subset: Subset, samples_per_shard: int | None = None
+    store: Store, subset: Subset | KeptSamples, samples_per_shard: int | None = None
 ) -> dict[str, str]:
     """Write filtered shards as `curate filter` does; returns output shard -> error."""
-    kept = subsets.kept_per_shard(store, subset)
-    plans = list(filtering.plan_outputs(kept, samples_per_shard))
-    done = filtering.begin_outputs(store, subset, samples_per_shard)
-    worker = FilterWorker(store, subset, _NoTally())
+    kept = ScoredSamples(subset) if isinstance(subset, Subset) else subset
+    plans = list(plan_outputs(kept.per_shard(store), samples_per_shard))
+    done = begin_outputs(store, kept.name, kept.identity, samples_per_shard)
+    worker = FilterWorker(store, kept, NoTally())
     errors = {}
     for plan in plans:
         if plan.name not in done:
-            pieces = [{"shard": p.shard, "first": p.first, "last": p.last} for p in plan.pieces]
-            batch = {"number": np.array([plan.number]), "pieces": np.array([pieces], dtype=object)}
+            batch = {k: np.array([v], dtype=object) for k, v in plan_row(plan).items()}
             if error := worker(batch)["error"][0]:
                 errors[plan.name] = error
     if not errors:
-        filtering.write_sizes(store, subset.summary["name"], plans)
+        finish_outputs(store, kept.name, plans)
     return errors
 
 

@@ -23,13 +23,16 @@ from factories import sample_members, tar_bytes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from local_run import LocalRun, decisions, filter_locally, score_locally, tree
+from open_clip_train.data import get_dataset_size
 
 from curate import filtering
 from curate.config import Rules
 from curate.encoder import Encoder
 from curate.errors import AccountingError, OutputError, ShardError
-from curate.filtering import OutputPlan, Piece, merge_ranges, plan_outputs, write_filtered
+from curate.filtering import merge_ranges, write_filtered
+from curate.kept_samples import ScoredSamples
 from curate.manifest import RunDir
+from curate.output_shards import OutputPlan, Piece, meta_of, plan_outputs, read_marker
 from curate.outputs import Store
 from curate.schema import METADATA_COLUMNS, SCORE_COLUMNS
 
@@ -97,6 +100,17 @@ def test_a_plan_covers_every_kept_sample_once_and_in_order(
     assert [plan.name for plan in plans] == [f"{i:05d}" for i in range(len(plans))]
 
 
+@pytest.mark.parametrize(("shards", "digits"), [(1, 5), (100_000, 5), (100_001, 6)])
+def test_names_have_as_many_digits_as_the_last_one_needs(shards: int, digits: int) -> None:
+    for kept, size in (([("a", shards)], 1), ([("a", 1)] * shards + [("b", 0)], None)):
+        *_, last = plans = list(plan_outputs(kept, size))
+        assert len(plans) == shards
+        assert {plan.digits for plan in plans} == {digits}
+        assert last.name == str(shards - 1).zfill(digits)
+    meta = meta_of(dict.fromkeys(map(str, range(shards)), 1))
+    assert meta["output_shard_format"].format(shards - 1) == f"{last.name}.tar"
+
+
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 4)), max_size=15))
 def test_merged_ranges_name_the_same_bytes_in_fewer_pieces(gaps: list[tuple[int, int]]) -> None:
@@ -160,6 +174,26 @@ def test_webdataset_reads_exactly_the_kept_keys(scored_run: LocalRun, size: int 
         assert row["jpg"].size == (48, 32)
         assert row["txt"].split()[1] in ("cat", "dog", "hen")
         assert row["json"]["uid"] == uid
+
+
+# open_clip leaves sizes.json open, which is its own affair too.
+@pytest.mark.filterwarnings("ignore:.*unclosed file:ResourceWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("size", [None, 4])
+def test_trainers_find_shards_and_samples(scored_run: LocalRun, size: int | None) -> None:
+    filter_locally(scored_run.store, scored_run.select(HALF), size)
+    tars = outputs_of(scored_run)
+    meta = json.loads((tars[0].parent / "meta.json").read_text())
+    # DataComp's train.py: from meta.json, and without it from the last number and its digits.
+    name = meta["output_shard_format"].format
+    count = meta["output_shard_count"]
+    assert [tar.name for tar in tars] == [name(i) for i in range(count)]
+    numbers = [tar.stem for tar in tars]
+    assert {len(number) for number in numbers} == {len(numbers[0])}
+    assert sorted(map(int, numbers)) == list(range(count))
+    pattern = f"{tars[0].parent}/{{{numbers[0]}..{numbers[-1]}}}.tar"
+    assert get_dataset_size(pattern) == (len(kept_keys(scored_run)), count)
+    assert meta["samples"] == len(kept_keys(scored_run))
 
 
 def test_gnu_tar_reads_the_output(scored_run: LocalRun) -> None:
@@ -411,7 +445,7 @@ def test_a_short_read_names_the_shard(scored_run: LocalRun) -> None:
 
     shard = scored_run.shards[0]
     with pytest.raises(ShardError, match=r"00000\.tar"):
-        list(filtering._copy(Short(Path(shard.url).read_bytes()), [(0, 5000)], shard))
+        list(filtering._copy(Short(Path(shard.url).read_bytes()), [(0, 5000)], shard, "x"))
 
 
 # --- repetition -----------------------------------------------------------------------------
@@ -451,6 +485,7 @@ def test_another_subset_or_size_replaces_the_shards(scored_run: LocalRun) -> Non
         "00000.parquet",
         "00000.tar",
         "00000_stats.json",
+        "meta.json",
         "sizes.json",
     ]
 
@@ -479,21 +514,17 @@ def test_decisions_of_other_scores_are_refused(scored_run: LocalRun) -> None:
     path = scored_run.folder / "subsets/default/decisions/00000.parquet"
     table = pq.read_table(path)
     pq.write_table(table.slice(1), path)
-    shards = {shard.id: shard for shard in scored_run.shards}
     plan = OutputPlan(0, (Piece("00000", 0, 2),))
-    sizes = {shard.id: shard.size or 0 for shard in scored_run.shards}
     with pytest.raises(AccountingError, match="curate select"):
-        write_filtered(scored_run.store, subset, plan, shards, sizes)
+        write_filtered(scored_run.store, ScoredSamples(subset), plan)
     assert not list((scored_run.folder / "shards").rglob("*.tar"))
 
 
 def test_a_plan_that_asks_for_too_much_is_refused(scored_run: LocalRun) -> None:
     subset = scored_run.select(KEEP_ALL)
-    shards = {shard.id: shard for shard in scored_run.shards}
-    sizes = {shard.id: shard.size or 0 for shard in scored_run.shards}
     plan = OutputPlan(0, (Piece("00002", 0, 9),))
     with pytest.raises(AccountingError, match=r"00002.*asks for 9"):
-        write_filtered(scored_run.store, subset, plan, shards, sizes)
+        write_filtered(scored_run.store, ScoredSamples(subset), plan)
 
 
 def test_scores_that_vanished_are_not_taken_for_a_full_disk(scored_run: LocalRun) -> None:
@@ -524,5 +555,5 @@ def test_filtered_shards_lie_on_any_store(scored_run: LocalRun, remote: Store) -
 def test_a_broken_marker_is_named(scored_run: LocalRun, content: bytes) -> None:
     scored_run.store.write_bytes("state/shards/x/00000.json", content)
     with pytest.raises(OutputError, match=r"state/shards/x/00000\.json"):
-        filtering.read_marker(scored_run.store, "x", "00000")
-    assert filtering.read_marker(scored_run.store, "x", "00001") is None
+        read_marker(scored_run.store, "x", "00000")
+    assert read_marker(scored_run.store, "x", "00001") is None

@@ -2,32 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from curate.filtering import OutputPlan
+from curate.kept_samples import KeptSamples
+from curate.output_shards import OutputPlan, begin_outputs, finish_outputs, plan_outputs
 from curate.outputs import Store
-from curate.pipeline.light import FilterWorker
+from curate.pipeline.light import FilterWorker, plan_row
 from curate.pipeline.mapping import map_rows, tallied
 from curate.progress import Task
-from curate.subsets import Subset
+
+PlanWorkers = Callable[[int], tuple[int, float]]
+"""Tasks -> workers, and logical CPUs of each."""
 
 
-def filter_shards(
-    store: Store, subset: Subset, plans: Sequence[OutputPlan], workers: int, cpus: float
-) -> dict[int, str]:
-    """Write output shards with so many workers of so many CPUs each.
+@dataclass(frozen=True)
+class Filtered:
+    """What became of a subset's output shards.
 
-    Returns:
-        Number of the output shard -> error, of those whose input cannot be read.
+    Attributes:
+        shards: in place.
+        written: by this call.
+        errors: output shard -> error, of those whose input cannot be read.
     """
-    rows = [
-        {
-            "number": plan.number,
-            "pieces": [{"shard": p.shard, "first": p.first, "last": p.last} for p in plan.pieces],
-        }
-        for plan in plans
-    ]
+
+    shards: int
+    written: int
+    errors: dict[str, str]
+
+
+def write_outputs(
+    store: Store, kept: KeptSamples, samples_per_shard: int | None, workers: PlanWorkers
+) -> Filtered:
+    """Write the output shards that are not committed, and what trainers read beside them.
+
+    Args:
+        store: the run directory.
+        kept: which samples are kept, and where they lie.
+        samples_per_shard: repack to this size; None keeps one output shard per input shard.
+        workers: asked where there is something to write.
+    """
+    plans = list(plan_outputs(kept.per_shard(store), samples_per_shard))
+    done = begin_outputs(store, kept.name, kept.identity, samples_per_shard)
+    todo = [plan for plan in plans if plan.name not in done]
+    errors = _map_plans(store, kept, todo, *workers(len(todo))) if todo else {}
+    if not errors:
+        finish_outputs(store, kept.name, plans)
+    return Filtered(len(plans) - len(errors), len(todo) - len(errors), errors)
+
+
+def _map_plans(
+    store: Store, kept: KeptSamples, plans: Sequence[OutputPlan], workers: int, cpus: float
+) -> dict[str, str]:
+    names = {plan.number: plan.name for plan in plans}
     with tallied(Task("filter", len(plans))) as tally:
-        arguments = {"store": store, "subset": subset, "tally": tally}
-        results = map_rows(rows, FilterWorker, arguments, workers, cpus)
-        return {int(row["number"]): str(row["error"]) for row in results if row["error"]}
+        arguments: dict[str, Any] = {"store": store, "kept": kept, "tally": tally}
+        results = map_rows(list(map(plan_row, plans)), FilterWorker, arguments, workers, cpus)
+        return {names[int(row["number"])]: str(row["error"]) for row in results if row["error"]}

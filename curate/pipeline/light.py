@@ -11,8 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from curate.errors import ShardError
-from curate.filtering import OutputPlan, Piece, write_filtered
-from curate.manifest import Counts, RunDir
+from curate.filtering import write_filtered
+from curate.kept_samples import KeptSamples
+from curate.manifest import Counts
+from curate.output_shards import OutputPlan, Piece
 from curate.outputs import Store
 from curate.samples import SamplePolicy
 from curate.sampling import hash_samples
