@@ -81,7 +81,10 @@ def read_header(stream: BinaryIO) -> Header:
     version = npy.read_magic(stream)
     if version not in _READERS:
         raise ValueError(f"npy version {version} is not known")
-    shape, fortran, dtype = _READERS[version](stream)
+    try:
+        shape, fortran, dtype = _READERS[version](stream)
+    except Exception as exc:  # of Python's own parsers and tokenizer, which read it
+        raise ValueError(f"its header is damaged ({type(exc).__name__}: {exc})"[:200]) from exc
     if dtype.hasobject:
         raise ValueError("it holds Python objects, which are not unpickled; save it as float16")
     if dtype.kind != "f" or dtype.itemsize > np.dtype(np.float64).itemsize:
