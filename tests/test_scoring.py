@@ -259,6 +259,30 @@ def test_columns_that_were_not_asked_for_are_null(columns: tuple[str, ...]) -> N
         assert table[name].to_pylist() == [at / 16 if name in columns else None]
 
 
+def test_the_language_of_scored_captions_is_told_where_they_are_read() -> None:
+    items = [
+        sample(0, caption="A photo of two dogs in the park number 0"),
+        sample(1, caption="Собака играет в парке номер 1"),
+        rejection(2),
+        sample(3, image=b"junk"),
+        sample(4, caption="A photo of a red car in the street 4"),
+    ]
+    asked = replace(plan(), costly=("caption_english",))
+
+    def spoil(output: ModelOutput) -> ModelOutput:
+        for values in output.scores.values():
+            values[-1] = np.nan
+        return output
+
+    told = score_samples(items, "s", asked, Echo()).to_table()
+    assert told["caption_english"].to_pylist() == [1, 0, None, None, 1]
+    faulty = score_samples(items, "s", asked, Faulty(spoil)).to_table()
+    assert faulty["status"].to_pylist()[4] == "nonfinite_embedding"
+    assert faulty["caption_english"].to_pylist() == [1, 0, None, None, None]
+    plain = score_samples(items, "s", plan(), Echo()).to_table()
+    assert "caption_english" not in plain.column_names
+
+
 # --- memory ---------------------------------------------------------------------------------
 
 
