@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -38,6 +39,10 @@ ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG.yaml", help="The run
 Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override, e.g. --set reference.seed=1."),
+]
+SamplesPerShard = Annotated[
+    int | None,
+    typer.Option(min=1, help="Repack to this size; short for --set output.samples_per_shard=N."),
 ]
 RunDirArgument = Annotated[str, typer.Argument(metavar="RUN_DIR", help="A run directory or URL.")]
 
@@ -102,21 +107,39 @@ def select(config: ConfigPath, override: Overrides = None) -> None:
 
 
 @app.command(name="filter")
-def filter_command(config: ConfigPath, override: Overrides = None) -> None:
+def filter_command(
+    config: ConfigPath,
+    override: Overrides = None,
+    subset: Annotated[
+        str | None, typer.Option(help="Which subset; short for --set output.subset=NAME.")
+    ] = None,
+    samples_per_shard: SamplesPerShard = None,
+) -> None:
     """Write the subset's samples as new shards, byte for byte, with score columns beside them.
 
-    Example: `curate filter run.yaml --set output.samples_per_shard=10000`
+    A pool of metadata is cut by uid out of the shards that `input.shards` names.
+
+    Example: `curate filter run.yaml --subset strict --samples-per-shard 10000`
     """
-    _stage(config, override, "filter")
+    chosen = [] if subset is None else [f"output.subset={json.dumps(subset)}"]
+    _stage(config, [*(override or []), *chosen, *_repacked(samples_per_shard)], "filter")
 
 
 @app.command()
-def run(config: ConfigPath, override: Overrides = None) -> None:
+def run(
+    config: ConfigPath,
+    override: Overrides = None,
+    samples_per_shard: SamplesPerShard = None,
+) -> None:
     """Fit, score, select and filter in one go, skipping what is already done.
 
     Example: `curate run configs/first.yaml --set output.run_dir=runs/second`
     """
-    _stage(config, override, "all")
+    _stage(config, [*(override or []), *_repacked(samples_per_shard)], "all")
+
+
+def _repacked(samples_per_shard: int | None) -> list[str]:
+    return [] if samples_per_shard is None else [f"output.samples_per_shard={samples_per_shard}"]
 
 
 @app.command()

@@ -13,12 +13,13 @@ import pyarrow as pa
 from curate import rules, subsets
 from curate.config import Config
 from curate.errors import RunDirError
-from curate.kept_samples import ScoredSamples
+from curate.kept_samples import KeptSamples, ScoredSamples
 from curate.manifest import IDENTITY, Counts
 from curate.pipeline.cluster import Cluster, cluster
 from curate.pipeline.compute import plan_workers
 from curate.progress import Task, progress
 from curate.shards import Shard
+from curate.subsets import Subset
 from curate.thresholds import Threshold, fixed_by, sample_thresholds
 from curate.workspace import (
     REFERENCE_FOLDER,
@@ -201,27 +202,38 @@ def _reference_sample(work: Workspace) -> pa.Table:
 
 def _filter(work: Workspace, ray: Cluster, outcome: Outcome) -> None:
     config = work.config
-    subset = subsets.load(work.store, config.output.subset)
-    if subset is None:
-        raise RunDirError(
-            f"{work.store} has no subset {config.output.subset!r}; run `curate select` first"
-        )
-    if not subset.summary["decisions"]:  # a sweep made it
-        sample = _reference_sample(work) if work.store.exists(SAMPLE_SCORES) else None
-        subset = subsets.materialise(work.run, subset, sample)
-    outcome.subset = subset
+    shards = () if config.input.over_images else listed(config.input.shards)
+    subset = outcome.subset = _subset_to_filter(work)
     begin = time.monotonic()
     from curate.pipeline.filter_stage import write_outputs
+    from curate.pipeline.image_stage import find_images
 
     def workers(tasks: int) -> tuple[int, float]:
         return plan_workers(config.compute, ray.resources()[0], tasks)
 
-    kept = ScoredSamples(subset)
+    kept: KeptSamples = ScoredSamples(subset)
+    if not config.input.over_images:
+        kept, errors = find_images(work.run, subset, shards, config, workers)
+        outcome.images = kept
+        outcome.unreadable |= {f"image shard {name}": error for name, error in errors.items()}
     found = write_outputs(work.store, kept, config.output.samples_per_shard, workers)
     outcome.unreadable |= {f"output shard {name}": error for name, error in found.errors.items()}
     outcome.output_shards = found.shards
     if found.written or found.errors:
         outcome.seconds["filter"] = time.monotonic() - begin
+
+
+def _subset_to_filter(work: Workspace) -> Subset:
+    """The configured subset, with what a sweep left out: decisions, or uids to find images by."""
+    subset = subsets.load(work.store, work.config.output.subset)
+    if subset is None:
+        raise RunDirError(
+            f"{work.store} has no subset {work.config.output.subset!r}; run `curate select` first"
+        )
+    if subset.summary["decisions" if work.config.input.over_images else "uids"]:
+        return subset
+    sample = _reference_sample(work) if work.store.exists(SAMPLE_SCORES) else None
+    return subsets.materialise(work.run, subset, sample)
 
 
 __all__ = ["Outcome", "run_all", "run_filter", "run_fit", "run_score", "run_select"]

@@ -9,12 +9,13 @@ from __future__ import annotations
 import hashlib
 import io
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate.errors import NumericsError, OutputError
@@ -23,7 +24,7 @@ from curate.numerics.keys import UidArray
 from curate.outputs import Store
 from curate.prefetch import prefetched
 from curate.schema import OK
-from curate.score_tables import SCORES, read_columns
+from curate.score_tables import read_columns
 from curate.uid_columns import uids_of
 
 CACHE: Final = "state/duplicates.npz"
@@ -36,6 +37,8 @@ RECORD: Final = np.dtype([("f0", "<u8"), ("f1", "<u8"), ("ordinal", "<u8")])
 ORDINAL: Final = np.dtype("<u8")
 
 Positions = npt.NDArray[np.int64]
+
+ReadColumns = Callable[[Store, str, list[str]], pa.Table]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +88,7 @@ def find_duplicates(
     shards: Sequence[str],
     identity: str | None = None,
     memory_bytes: int = MEMORY_BYTES,
+    read: ReadColumns = read_columns,
 ) -> Duplicates:
     """Samples whose uid occurs earlier in the pool, in the order of (shard, index).
 
@@ -94,6 +98,7 @@ def find_duplicates(
         identity: of these scores; the result is kept under it in the run directory and taken from
             there the next time. None neither reads nor writes there.
         memory_bytes: for sorting.
+        read: store, shard and columns -> table; by default score columns.
 
     Raises:
         OutputError: scores are missing or damaged, or a temporary folder is full.
@@ -101,20 +106,23 @@ def find_duplicates(
     names = tuple(sorted(shards))
     if identity is not None and (cached := _read_cache(store, names, identity)) is not None:
         return cached
-    found = _search(store, names, memory_bytes)
+    found = _search(lambda shard: _scored_uids(store, shard, read), names, memory_bytes)
     if identity is not None:
         store.write_bytes(CACHE, found.to_bytes(identity))
     return found
 
 
-def _search(store: Store, shards: tuple[str, ...], memory_bytes: int) -> Duplicates:
+def _search(
+    uids_of_shard: Callable[[str], tuple[Positions, UidArray, int]],
+    shards: tuple[str, ...],
+    memory_bytes: int,
+) -> Duplicates:
     firsts = np.zeros(len(shards) + 1, np.int64)
     with (
         ExternalSorter(RECORD, memory_bytes) as records,
         ExternalSorter(ORDINAL, memory_bytes // 4) as repeats,
     ):
-        read = prefetched(lambda shard: _scored_uids(store, shard), shards)
-        for at, (rows, uids, total) in enumerate(read):
+        for at, (rows, uids, total) in enumerate(prefetched(uids_of_shard, shards)):
             block = np.empty(len(uids), RECORD)
             block["f0"], block["f1"] = uids["f0"], uids["f1"]
             block["ordinal"] = firsts[at] + rows
@@ -132,9 +140,9 @@ def _search(store: Store, shards: tuple[str, ...], memory_bytes: int) -> Duplica
     return Duplicates(shards, starts, np.concatenate(positions))
 
 
-def _scored_uids(store: Store, shard: str) -> tuple[Positions, UidArray, int]:
+def _scored_uids(store: Store, shard: str, read: ReadColumns) -> tuple[Positions, UidArray, int]:
     """Rows with scores, their uids, and how many rows there are in all."""
-    table = read_columns(store, shard, ["uid", "status"])
+    table = read(store, shard, ["uid", "status"])
     scored = pc.equal(table["status"], OK)
     rows = np.flatnonzero(scored.to_numpy())
     column = table["uid"] if len(rows) == table.num_rows else table["uid"].filter(scored)
@@ -142,8 +150,7 @@ def _scored_uids(store: Store, shard: str) -> tuple[Positions, UidArray, int]:
         return rows, uids_of(column), table.num_rows
     except NumericsError as exc:
         raise OutputError(
-            f"{store.path(SCORES)}/{shard}.parquet: {exc}; delete state/{shard}.json and run"
-            " `curate score` again"
+            f"{store}: shard {shard}: {exc}; delete state/{shard}.json there and run again"
         ) from exc
 
 

@@ -61,6 +61,9 @@ def print_outcome(out: Console, outcome: Outcome) -> None:
         out.print(counts_table(outcome.subset.counts, f"subset {outcome.subset.summary['name']}"))
     if outcome.sweep is not None:
         out.print(sweep_table(outcome.sweep))
+    if outcome.images is not None:
+        out.print(counts_table(outcome.images.counts, f"images of {outcome.images.name}"))
+        out.print(f"{outcome.images.missing_images:,} uids of the subset have no usable image")
     if outcome.seconds:
         out.print("seconds: " + ", ".join(f"{k} {v:.1f}" for k, v in outcome.seconds.items()))
     _print_thresholds(out, outcome.thresholds)

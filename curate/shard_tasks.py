@@ -6,16 +6,13 @@ number of times; it skips what is committed and otherwise ends in the same bytes
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import PurePosixPath
-from typing import Any, Final
+from typing import Final
 
 import pyarrow as pa
 
-from curate.errors import ShardError
-from curate.manifest import Counts, Marker, RunDir
+from curate.manifest import Counts, RunDir
 from curate.numerics.selection import Node
 from curate.outputs import Written
 from curate.previews import count_dropped
@@ -23,7 +20,8 @@ from curate.samples import Rejection, Sample, SamplePolicy, ShardReader
 from curate.sampling import sample_hash
 from curate.score_tables import SCORES
 from curate.scoring import BatchPlan, EmbedClient, ShardScores, embeddings_to_bytes, score_samples
-from curate.shards import Shard, open_shard, read_beside
+from curate.shard_markers import marker_of
+from curate.shards import Shard, open_shard
 
 Observe = Callable[[Counts], None]
 
@@ -79,7 +77,7 @@ def score_shard(
     if task.save_embeddings:
         outputs.append(_write_embeddings(run, shard, scores, table))
     counts = scores.counts()
-    run.commit(_marker(shard, task, reader, counts, tuple(outputs)))
+    run.commit(marker_of(shard, task.identity, reader, counts, tuple(outputs)))
     if task.preview is not None:
         dropped = count_dropped(table, task.preview)
         observe(Counts(dropped={"rules": dropped}))
@@ -93,44 +91,6 @@ def _partial(read: int, rejected: int) -> Counts:
 def _write_embeddings(run: RunDir, shard: Shard, scores: ShardScores, table: pa.Table) -> Written:
     data = embeddings_to_bytes(scores, table["key"].to_pylist())
     return run.store.write_bytes(f"{EMBEDDINGS}/{shard.id}.npz", data)
-
-
-def _marker(
-    shard: Shard,
-    task: ScoreTask,
-    reader: ShardReader,
-    counts: Counts,
-    outputs: tuple[Written, ...],
-) -> Marker:
-    tar = reader.report.tar
-    found = {name: number for name, number in reader.report.notes.items() if number}
-    notes = found | _stats_note(shard, counts.read)
-    return Marker(
-        shard=shard.id,
-        url=shard.url,
-        size=tar.size,
-        sha256=tar.sha256,
-        identity=task.identity,
-        counts=counts,
-        damage=tuple({"kind": d.kind, "offset": d.offset, "detail": d.detail} for d in tar.damage),
-        notes=notes,
-        outputs=outputs,
-    )
-
-
-def _stats_note(shard: Shard, read: int) -> dict[str, Any]:
-    # The tar is what counts; a difference tells of a cut copy or of a table that was edited.
-    name = PurePosixPath(shard.url.removesuffix(".tar") + "_stats.json").name
-    try:
-        data = read_beside(shard, "_stats.json")
-        if data is None:
-            return {}
-        successes = json.loads(data)["successes"]
-    except (ShardError, ValueError, KeyError, TypeError, RecursionError) as exc:
-        return {"stats": f"{name} cannot be read: {exc!r}"}
-    if successes == read:
-        return {}
-    return {"stats": f"{name} says {successes} successes, the tar has {read}"}
 
 
 # --- sampling for the Reference ---------------------------------------------------------------

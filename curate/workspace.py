@@ -14,6 +14,7 @@ from curate.embedding_pools.layouts import (
     list_parts,
 )
 from curate.errors import ConfigError
+from curate.image_subsets import ImageSubset
 from curate.manifest import RunDir
 from curate.outputs import Store
 from curate.rules import needs_reference
@@ -38,6 +39,7 @@ class Outcome:
         unreadable: shard -> error, of the shards that could not be read at all.
         seconds: stage -> wall time.
         subset: the selected subset, where there is one.
+        images: what became of the subset's images, where the pool came without them.
         output_shards: filtered shards in place, where they were written.
         thresholds: what the Reference's sample says of the rules' fractions.
         fidelity: score -> R², slope and intercept of the exact Information Gain on it.
@@ -48,6 +50,7 @@ class Outcome:
     unreadable: dict[str, str] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     subset: Subset | None = None
+    images: ImageSubset | None = None
     output_shards: int | None = None
     thresholds: tuple[Threshold, ...] = ()
     fidelity: Mapping[str, Mapping[str, float]] = field(default_factory=dict)

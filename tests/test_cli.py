@@ -18,7 +18,8 @@ from curate.config import Config, Rules
 from curate.errors import ShardError
 from curate.workspace import Outcome
 
-COMMANDS = ["fit", "score", "select", "filter", "run", "paper", "status", "verify", "demo"]
+COMMANDS = ["fit", "score", "select", "filter", "sweep", "run", "paper", "status"]
+COMMANDS += ["verify", "demo"]
 MINIMAL = {"input": {"shards": "none/*.tar"}, "output": {"run_dir": "runs/x"}}
 ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
@@ -212,6 +213,31 @@ def test_select_needs_no_ray(curate: Any, config: Any, scored_run: LocalRun) -> 
     code, out, _ = curate("select", path, "--set", "rules={all: [{clip_score: {max: -2}}]}")
     assert code == 0
     assert re.search(r"kept\s+│\s+0\b", out)
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "subset", "size"),
+    [
+        ("filter", ["--subset", "00012", "--samples-per-shard", "7"], "00012", 7),
+        ("filter", ["--set", "output.subset=a", "--subset", "no"], "no", None),
+        ("run", ["--samples-per-shard", "100"], "default", 100),
+    ],
+)
+def test_short_options_stand_for_settings(
+    curate: Any,
+    config: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
+    arguments: list[str],
+    subset: str,
+    size: int | None,
+) -> None:
+    seen: list[Config] = []
+    name = {"filter": "run_filter", "run": "run_all"}[command]
+    monkeypatch.setattr(commands, name, lambda c: seen.append(c) or Outcome("runs/x"))
+    assert curate(command, config(), *arguments)[0] == 0
+    assert (seen[0].output.subset, seen[0].output.samples_per_shard) == (subset, size)
+    assert curate(command, config(), "--samples-per-shard", "0")[0] == 2
 
 
 # --- exit codes -----------------------------------------------------------------------------

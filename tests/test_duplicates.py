@@ -86,7 +86,7 @@ def test_the_result_is_kept_and_taken_from_there(
     first = find_duplicates(run.store, shards, "one")
     content = run.store.read_bytes(CACHE)
     with monkeypatch.context() as patch:
-        patch.setattr(duplicates, "read_columns", None)
+        patch.setattr(Store, "read_table", None)
         again = find_duplicates(run.store, shards, "one")
     assert told(again) == told(first) != {}
     assert run.committed() == set(shards)
@@ -122,5 +122,5 @@ def test_missing_and_damaged_scores_are_named(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"00001\.parquet is not a readable"):
         find_duplicates(run.store, ["00000", "00001"])
     run.store.write_table("scores/00001.parquet", score_rows("00001", [{"uid": "g" * 32}]))
-    with pytest.raises(OutputError, match=r"00001\.parquet: uid 'ggg.*row 0"):
+    with pytest.raises(OutputError, match=r"shard 00001: uid 'ggg.*row 0"):
         find_duplicates(run.store, ["00000", "00001"])

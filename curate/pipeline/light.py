@@ -12,8 +12,9 @@ import numpy.typing as npt
 
 from curate.errors import ShardError
 from curate.filtering import write_filtered
+from curate.image_index import index_shard
 from curate.kept_samples import KeptSamples
-from curate.manifest import Counts
+from curate.manifest import Counts, RunDir
 from curate.output_shards import OutputPlan, Piece
 from curate.outputs import Store
 from curate.samples import SamplePolicy
@@ -97,6 +98,36 @@ class HashWorker:
             "hashes": np.array(hashes, dtype=object),
             "error": np.array(errors, dtype=object),
         }
+
+
+@dataclass
+class IndexWorker:
+    """Lists the samples of image shards; one row per shard."""
+
+    images: RunDir
+    policy: SamplePolicy
+    identity: str
+    tally: Any
+
+    def __call__(self, batch: Batch) -> Batch:
+        """Index the shards of a batch; one that cannot be read is recorded and goes on failing."""
+        errors = []
+        for shard in shards_of(batch):
+            try:
+                index_shard(
+                    self.images,
+                    shard,
+                    self.policy,
+                    self.identity,
+                    lambda counts: tell(self.tally, counts),
+                )
+                errors.append("")
+                self.tally.add.remote({"shards": 1})
+            except ShardError as exc:
+                self.images.fail(shard, str(exc))
+                errors.append(str(exc))
+                self.tally.add.remote({"shards": 1, "failed": 1})
+        return {"id": batch["id"], "error": np.array(errors, dtype=object)}
 
 
 @dataclass
