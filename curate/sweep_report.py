@@ -17,24 +17,24 @@ SUBSETS_SHOWN: Final = 60
 
 
 def sweep_table(tables: SweepTables) -> Table:
-    """The sizes of all subsets, what dropped most, and how alike they are to the baselines."""
+    """The sizes of all subsets, and how alike they are to the baselines."""
     baselines = [row["subset"] for row in tables.subsets.to_pylist() if row["baseline"]]
     shown = baselines[:BASELINES_SHOWN]
-    table = Table(title=f"{tables.subsets.num_rows} subsets", title_justify="left")
-    table.add_column("subset", overflow="fold")
-    table.add_column("kept", justify="right")
-    table.add_column("share", justify="right")
-    table.add_column("drops most", overflow="fold")
+    title = f"{tables.subsets.num_rows} subsets"
+    title += ", with the Jaccard index of each and a baseline" if shown else ""
+    table = Table(title=title, title_justify="left", show_edge=False)
+    table.add_column("subset", overflow="ellipsis", no_wrap=True)
+    table.add_column("kept", justify="right", no_wrap=True)
+    table.add_column("share", justify="right", no_wrap=True)
     for name in shown:
-        table.add_column(f"Jaccard with {escape(name)}", justify="right")
+        table.add_column(escape(name), justify="right", overflow="fold")
     alike = _jaccard(tables)
     for row in tables.subsets.to_pylist()[:SUBSETS_SHOWN]:
         name = str(row["subset"])
         table.add_row(
-            escape(name) + (" (baseline)" if row["baseline"] else ""),
+            escape(f"{name} *" if row["baseline"] else name),
             f"{row['kept']:,}",
             f"{100 * row['kept_share']:.2f} %",
-            escape(_foremost(row["reasons"])),
             *("" if name == other else f"{alike[name, other]:.3f}" for other in shown),
         )
     return table
@@ -42,7 +42,7 @@ def sweep_table(tables: SweepTables) -> Table:
 
 def sweep_notes(tables: SweepTables) -> list[str]:
     """What the table leaves out, and where it is."""
-    notes = []
+    notes = ["* a baseline"] if True in tables.subsets["baseline"].to_pylist() else []
     if tables.subsets.num_rows > SUBSETS_SHOWN:
         notes.append(f"and {tables.subsets.num_rows - SUBSETS_SHOWN} more")
     notes.append("sweep/subsets.csv and .parquet: sizes, thresholds and reasons of every subset")
@@ -55,10 +55,3 @@ def _jaccard(tables: SweepTables) -> dict[tuple[str, str], float]:
     for row in tables.overlaps.to_pylist():
         found[row["a"], row["b"]] = found[row["b"], row["a"]] = float(row["jaccard"])
     return found
-
-
-def _foremost(reasons: list[tuple[str, int]]) -> str:
-    if not reasons:
-        return ""
-    reason, number = max(reasons, key=lambda one: (one[1], one[0]))
-    return f"{reason} ({number:,})"
