@@ -148,7 +148,7 @@ def _uid_columns(pool: str, findings: SubsetFindings) -> Iterator[pa.ChunkedArra
         done = run.committed()
         return _of_run(store, [s.id for s in run.read_manifest() if s.id in done], findings)
     try:
-        parts = list_parts(pool, embedded=False)
+        parts = list_parts(pool, METADATA_FIELD)
     except ConfigError as exc:
         raise ConfigError(
             f"{str(exc).replace(METADATA_FIELD, OPTION)}; it takes a run directory, or Parquet"

@@ -40,6 +40,7 @@ def find_images(
     todo = [shard for shard in shards if shard.id not in done]
     errors: dict[str, str] = {}
     if todo:
+        pool = workers(len(todo))  # connects, before an actor that counts is started
         with tallied(Task("index", len(todo), "images")) as tally:
             arguments: dict[str, Any] = {
                 "images": images,
@@ -47,7 +48,7 @@ def find_images(
                 "identity": identity,
                 "tally": tally,
             }
-            rows = map_rows(shard_rows(todo), IndexWorker, arguments, *workers(len(todo)))
+            rows = map_rows(shard_rows(todo), IndexWorker, arguments, *pool)
             errors = {str(row["id"]): str(row["error"]) for row in rows if row["error"]}
     seen = {"shards": 0, "read": 0, "rejected": 0, "dropped": 0}
 
