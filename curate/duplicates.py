@@ -164,14 +164,30 @@ def _repeated(blocks: Iterator[npt.NDArray[np.void]]) -> Iterator[npt.NDArray[np
         last = block[-1:].copy()
 
 
+def cached_identity(store: Store) -> str | None:
+    """The identity that the kept result is of; None if there is none, or it is damaged."""
+    content = _cache_content(store)
+    if content is None:
+        return None
+    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+        return str(arrays["identity"])
+
+
 def _read_cache(store: Store, shards: tuple[str, ...], identity: str) -> Duplicates | None:
     """What was found before, if it was in these scores and is undamaged."""
     # It only saves time: what is missing or cannot be read is made again.
-    data = store.read_bytes(CACHE) if store.exists(CACHE) else b""
-    content, checksum = data[:-CHECKSUM_BYTES], data[-CHECKSUM_BYTES:]
-    if not content or hashlib.sha256(content).digest() != checksum:
+    content = _cache_content(store)
+    if content is None:
         return None
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
         if str(arrays["identity"]) != identity:
             return None
         return Duplicates(shards, arrays["starts"], arrays["positions"])
+
+
+def _cache_content(store: Store) -> bytes | None:
+    data = store.read_bytes(CACHE) if store.exists(CACHE) else b""
+    content, checksum = data[:-CHECKSUM_BYTES], data[-CHECKSUM_BYTES:]
+    if not content or hashlib.sha256(content).digest() != checksum:
+        return None
+    return content

@@ -172,6 +172,8 @@ def _print_subsets(out: Console, run: RunDir) -> None:
 def print_findings(out: Console, findings: Findings) -> None:
     """Print what a verification found."""
     _print_problems(out, findings.problems)
+    for told in findings.skipped:
+        out.print(f"[yellow]skipped:[/] {shown(told)}", soft_wrap=True)
     out.print(
         f"checked {findings.shards} shards, {findings.samples:,} samples, {findings.files} files:"
         f" {len(findings.problems) or 'no'} problems"

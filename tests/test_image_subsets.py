@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import tarfile
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from datacomp_pool import ImageShards, Pool, make_image_shards, make_pool
@@ -31,6 +33,7 @@ from curate.samples import SamplePolicy, policy_of
 from curate.shards import Shard, list_shards
 from curate.subsets import Subset
 from curate.uids_file import contains, read_uids
+from curate.verification import verify
 
 WIDE = Rules.model_validate({"all": [{"width": {"min": 100}}]})
 
@@ -255,8 +258,6 @@ def test_the_first_usable_sample_of_a_uid_is_kept(tmp_path: Path) -> None:
 
 
 def test_sidecars_keep_the_columns_of_img2dataset(tmp_path: Path) -> None:
-    import pyarrow as pa
-
     run, subset = pool_of_twins(tmp_path)
     table = pa.table({"key": ["b1", "b0"], "url": ["two", "one"], "status": ["success"] * 2})
     pq.write_table(table, tmp_path / "shards/00001.parquet")
@@ -285,6 +286,89 @@ def test_progress_counts_every_sample_once(tmp_path: Path, monkeypatch: Any) -> 
     assert seen == [2, 1]
     index_shard(images, shard, SamplePolicy(), "another", lambda counts: seen.append(counts.read))
     assert seen == [2, 1, 3]
+
+
+# --- verification ---------------------------------------------------------------------------
+
+
+def filtered(made: Images) -> Path:
+    made.index()
+    filter_locally(made.run.store, cut_images(made.run, made.select()), 20)
+    return Path(made.run.store.url)
+
+
+def problems(run: RunDir, deep: bool = False) -> str:
+    # The rows are fabricated: they have no scores of a model, and their tars are nowhere.
+    found = verify(run, deep).problems
+    return "\n".join(problem for problem in found if "nowhere" not in problem)
+
+
+@pytest.mark.parametrize("deep", [False, True])
+def test_a_good_run_verifies(made: Images, deep: bool) -> None:
+    filtered(made)
+    assert problems(made.run, deep) == ""
+
+
+def says_the_same(name: str, one: bytes, two: bytes) -> bool:
+    """Whether the bit fell into what decides nothing: column statistics, what the input was."""
+    if name.endswith(".parquet"):
+        return bool(pq.read_table(io.BytesIO(one)).equals(pq.read_table(io.BytesIO(two))))
+    before, after = json.loads(one), json.loads(two)
+    differing = {key for key in before if before[key] != after.get(key)}
+    return differing <= {"sha256", "size", "damage", "notes"}
+
+
+@pytest.mark.parametrize("damage", ["removed", "emptied", "flipped"])
+def test_damage_to_any_file_of_the_images_is_found(made: Images, damage: str) -> None:
+    folder = filtered(made)
+    names = [n for n in tree(folder) if n.startswith("images/") or "/default/image" in n]
+    names = [n for n in names if not n.endswith(("duplicates.npz", "manifest.parquet"))]
+    assert len(names) == 4 + 4 + 1 + 4 + 2
+    for name in names:
+        content = (folder / name).read_bytes()
+        middle = len(content) // 2
+        flipped = content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+        if damage == "removed":
+            (folder / name).unlink()
+        else:
+            (folder / name).write_bytes(b"" if damage == "emptied" else flipped)
+        found = problems(made.run)
+        (folder / name).write_bytes(content)
+        if damage == "flipped" and not found:
+            assert says_the_same(name, content, flipped), name
+            continue
+        stem = Path(name).stem
+        assert stem in found or "is of other images" in found, f"{name}: {found}"
+    assert problems(made.run) == ""
+
+
+def test_an_image_that_was_decided_otherwise_is_named(made: Images) -> None:
+    folder = filtered(made)
+    path = folder / "subsets/default/images/00001.parquet"
+    table = pq.read_table(path)
+    kept = table["kept"].to_pylist()
+    at = kept.index(True)
+    kept[at] = False
+    pq.write_table(table.set_column(3, table.schema.field(3), [kept]), path)
+    assert table["key"].to_pylist()[at] in problems(made.run)
+    summary = folder / "subsets/default/images.json"
+    value = json.loads(summary.read_text())
+    summary.write_text(json.dumps(value | {"missing_images": 0}))
+    assert "images.json is not what index and uids say" in problems(made.run)
+
+
+def test_images_that_changed_are_found_in_depth(made: Images) -> None:
+    folder = filtered(made)
+    path = Path(made.shards.pattern).parent / "00000.tar"
+    data = bytearray(path.read_bytes())
+    kept = pq.read_table(folder / "subsets/default/images/00000.parquet")["kept"].to_pylist()
+    offsets = read_index(images_of(made.run).store, "00000")["tar_offset"].to_pylist()
+    data[offsets[kept.index(True)] + 600] ^= 1
+    path.write_bytes(data)
+    assert problems(made.run) == ""
+    found = problems(made.run, deep=True)
+    assert f"{path} is not what was indexed" in found
+    assert f"differ from {path}" in found
 
 
 # --- refusals -------------------------------------------------------------------------------

@@ -107,6 +107,7 @@ UNCHECKED = {
     "manifest.parquet",  # without it there is no run: see below
     "reference/sample_scores.parquet",  # is checked by the cuts that come from it
     "state/shards/default/identity.json",  # a missing one only makes `filter` start anew
+    "state/duplicates.npz",  # a missing one only makes `select` look again; see below
 }
 DESCRIPTIVE = {"sha256", "size", "damage", "notes", "model", "seed", "samples"}
 DAMAGES: dict[str, Callable[[Path], Any]] = {
