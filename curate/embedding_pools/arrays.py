@@ -164,17 +164,23 @@ class Mapped(Array):
             self._crc = zlib.crc32(file.read(header.offset))
         super().__init__(name, header)
         self._checksum = checksum
-        self._data: Rows = np.zeros((0, header.width), header.dtype)
-        if header.rows:
-            shape = (header.rows, header.width)
-            self._data = np.memmap(path, header.dtype, "r", start + header.offset, shape)
+        self._path, self._start = path, start + header.offset
 
     def take(self, positions: npt.NDArray[np.int64], block: int) -> Rows:
         """Some rows, by ascending position; only their pages are read, and nothing is summed."""
-        return np.array(self._data[positions], self.header.dtype.newbyteorder("="))
+        dtype = self.header.dtype.newbyteorder("=")
+        if not len(positions):
+            return np.zeros((0, self.header.width), dtype)
+        return np.array(self._map(0, self.header.rows)[positions], dtype)
+
+    def _map(self, first: int, count: int) -> Rows:
+        # Anew for each block: pages of a map that lasts would count as the process's memory.
+        offset = self._start + first * self.header.row_bytes
+        shape = (count, self.header.width)
+        return np.memmap(self._path, self.header.dtype, "r", offset, shape)
 
     def _rows(self, first: int, count: int) -> Rows:
-        rows = np.array(self._data[first : first + count])
+        rows = np.array(self._map(first, count))
         if self._checksum is not None:
             self._crc = zlib.crc32(rows.view(np.uint8).data, self._crc)
             if first + count == self.header.rows and self._crc != self._checksum:
