@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from fsspec.implementations.local import LocalFileSystem
 
-from curate.config import BaselinesConfig, EmbeddingKeys
+from curate.config import BaselinesConfig, TargetKeys
 from curate.errors import OutputError, RunDirError, TargetError
 from curate.numerics.alignment import second_moment
 from curate.outputs import Store
@@ -167,16 +167,13 @@ def _opened(path: str) -> Iterator[Any]:
 
 
 def _chosen(
-    loaded: Any, path: str, keys: EmbeddingKeys | None, texts: bool
+    loaded: Any, path: str, keys: TargetKeys | None, texts: bool
 ) -> tuple[npt.NDArray[Any], npt.NDArray[Any] | None]:
     if isinstance(loaded, np.ndarray):
         if keys is not None:
             raise TargetError(f"{FIELD}: {path} is one array; remove baselines.target_keys")
         if texts:
-            raise TargetError(
-                f"{FIELD}: {path} holds images only, but text_vas and cross_vas compare with texts:"
-                " give an .npz with both, or leave these scores out"
-            )
+            raise _no_texts(path)
         return loaded, None
     if keys is None:
         found = ", ".join(sorted(loaded.files)) or "nothing"
@@ -184,9 +181,16 @@ def _chosen(
             f"{FIELD}: {path} is an .npz with {found}: name its arrays in baselines.target_keys:"
             " {image: ..., text: ...}"
         )
-    return (
-        _member(loaded, path, "image", keys.image),
-        _member(loaded, path, "text", keys.text) if texts else None,
+    if texts and keys.text is None:
+        raise _no_texts(path)
+    image = _member(loaded, path, "image", keys.image)
+    return image, _member(loaded, path, "text", keys.text) if texts and keys.text else None
+
+
+def _no_texts(path: str) -> TargetError:
+    return TargetError(
+        f"{FIELD}: {path} gives images only, but text_vas and cross_vas compare with texts: give an"
+        " .npz with both and name them in baselines.target_keys, or leave these scores out"
     )
 
 

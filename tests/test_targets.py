@@ -10,6 +10,7 @@ import fsspec
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 from test_reference import model, pairs
 
 from curate.config import BaselinesConfig, Config, ReferenceConfig
@@ -318,3 +319,12 @@ def test_a_score_without_what_it_compares_with_is_refused(
     narrow = target_of(rows[0][:, :4], None, members=False)
     with pytest.raises(TargetError, match="4 dimensions, the Reference of 5"):
         Scorer(reference, costly=["vas"], target=narrow)
+
+
+def test_images_of_an_npz_need_no_texts_beside_them(npz: Path) -> None:
+    found = read_target(config(npz, {"image": "l14_img"}), 5, IMAGES)
+    assert found.image is not None
+    with pytest.raises(TargetError, match="name them in baselines.target_keys"):
+        read_target(config(npz, {"image": "l14_img"}), 5, ALL)
+    with pytest.raises(ValidationError, match="target_keys has no effect without"):
+        BaselinesConfig.model_validate({"target_keys": KEYS})

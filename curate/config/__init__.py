@@ -19,6 +19,7 @@ from curate.config.sections import (
     OutputConfig,
     Places,
     ReferenceConfig,
+    TargetKeys,
 )
 from curate.config.sweep import SweepConfig
 
@@ -38,6 +39,7 @@ __all__ = [
     "ReferenceConfig",
     "Rules",
     "SweepConfig",
+    "TargetKeys",
     "VisualGenomeConfig",
     "apply_overrides",
     "digest",

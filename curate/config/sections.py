@@ -40,6 +40,13 @@ class EmbeddingKeys(Frozen):
     text: Annotated[str, Field(min_length=1)]
 
 
+class TargetKeys(Frozen):
+    """Names of the arrays of a target set; its texts are asked for by few scores."""
+
+    image: Annotated[str, Field(min_length=1)]
+    text: Annotated[str, Field(min_length=1)] | None = None
+
+
 class InputConfig(Frozen):
     """Where the pairs are: in shards of images, or in metadata with embeddings, or without.
 
@@ -107,12 +114,18 @@ class BaselinesConfig(Frozen):
     target: Annotated[str, Field(min_length=1)] | None = None
     """Embeddings of a target set: .npy, or .npz with `target_keys`. Null is the Reference's
     sample."""
-    target_keys: EmbeddingKeys | None = None
+    target_keys: TargetKeys | None = None
     batches: PositiveInt = 10
     """Seeded batches of the Reference's sample that negCLIPLoss is averaged over."""
     temperature: Annotated[Float, Field(gt=0.0, allow_inf_nan=False)] = 0.01
     """Of negCLIPLoss; the inverse of a logit scale. 0.01 is that of OpenAI's models."""
     seed: Annotated[Int, Field(ge=0)] = 0
+
+    @model_validator(mode="after")
+    def _keys_are_of_something(self) -> BaselinesConfig:
+        if self.target_keys is not None and self.target is None:
+            raise ValueError("target_keys has no effect without baselines.target; remove it")
+        return self
 
 
 class OutputConfig(Frozen):
