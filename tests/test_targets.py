@@ -324,7 +324,7 @@ def test_a_score_without_what_it_compares_with_is_refused(
 def test_images_of_an_npz_need_no_texts_beside_them(npz: Path) -> None:
     found = read_target(config(npz, {"image": "l14_img"}), 5, IMAGES)
     assert found.image is not None
-    with pytest.raises(TargetError, match="name them in baselines.target_keys"):
+    with pytest.raises(TargetError, match=r"name them in baselines\.target_keys"):
         read_target(config(npz, {"image": "l14_img"}), 5, ALL)
     with pytest.raises(ValidationError, match="target_keys has no effect without"):
         BaselinesConfig.model_validate({"target_keys": KEYS})
