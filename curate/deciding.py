@@ -20,6 +20,7 @@ from curate.manifest import Counts, RunDir
 from curate.numerics.selection import KEPT, Node, UidArray, decide
 from curate.outputs import Store
 from curate.pool_quantiles import find_cuts
+from curate.prefetch import prefetched
 from curate.schema import ALL_SCORES, DECISIONS_SCHEMA, DUPLICATE_UID, SUMMARY_OF_REJECTED
 from curate.score_scan import ScoreScan, check_columns, column_values, is_eligible
 from curate.score_tables import SCORES, read_scores
@@ -56,7 +57,11 @@ def decide_all(
     check_columns(run.store, shards, columns)
     duplicates = find_duplicates(run.store, shards, identity)
     node = resolve(run.store, shards, rules, duplicates, reference_sample)
-    return node, (decide_shard(run.store, shard, node, columns, duplicates) for shard in shards)
+
+    def decide_one(shard: str) -> Decided:
+        return decide_shard(run.store, shard, node, columns, duplicates)
+
+    return node, prefetched(decide_one, shards)
 
 
 def resolve(
