@@ -99,6 +99,18 @@ def load(store: Store, name: str) -> ImageSubset | None:
     return ImageSubset(name, found["identity"], Counts(**found["counts"]), found["missing_images"])
 
 
+def find(run: RunDir, subset: Subset) -> ImageSubset | None:
+    """The subset's images, if they are what `cut_images` would make now."""
+    found = load(run.store, str(subset.summary["name"]))
+    _, indexed = indexed_shards(run)
+    return found if found is not None and found.identity == identity_of(subset, indexed) else None
+
+
+def identity_of(subset: Subset, indexed: str) -> str:
+    """What a subset's images are a function of: its own identity, and that of the index."""
+    return digest([subset.identity, indexed])
+
+
 def cut_images(
     run: RunDir,
     subset: Subset,
@@ -115,16 +127,14 @@ def cut_images(
         AccountingError: the counts of a shard do not balance.
         OutputError: uids.npy or an index is missing or damaged.
     """
+    if (found := find(run, subset)) is not None:
+        return found
     store, name = run.store, str(subset.summary["name"])
     shards, indexed = indexed_shards(run)
-    identity = digest([subset.identity, indexed])
-    found = load(store, name)
-    if found is not None and found.identity == identity:
-        return found
     for left in (summary_path(name), decisions_path(name, "x").rpartition("/")[0]):
         store.remove(left)
     uids = read_uids(store, f"{subset.folder}/{UIDS}")
-    rows, total = [], Counts()
+    rows, total = [], Counts(kept=0)
     for shard, table in decide_images(run, shards, uids, indexed):
         counts = count_decisions(table)
         counts.check(f"image shard {shard}, subset {name}")
@@ -134,6 +144,7 @@ def cut_images(
         observe(shard, counts)
     store.write_table(_counts_path(name), pa.Table.from_pylist(rows, _COUNTS))
     # A uid is kept once, so that what is left of the subset has no image.
+    identity = identity_of(subset, indexed)
     made = ImageSubset(name, identity, total, len(uids) - (total.kept or 0))
     store.write_json(summary_path(name), _summary(made))
     return made
@@ -146,7 +157,7 @@ def _summary(made: ImageSubset) -> dict[str, Any]:
         "missing_images": made.missing_images,
         "counts": {
             "read": counts.read,
-            "kept": counts.kept or 0,
+            "kept": counts.kept,
             "dropped": dict(counts.dropped),
             "rejected": dict(counts.rejected),
         },

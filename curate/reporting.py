@@ -10,7 +10,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from curate import subsets
-from curate.manifest import Counts, RunDir
+from curate.image_index import images_of
+from curate.manifest import MANIFEST, Counts, RunDir
 from curate.schema import REJECTIONS
 from curate.sweep_report import sweep_notes, sweep_table
 from curate.thresholds import Threshold, explain, warning
@@ -155,7 +156,18 @@ def print_status(out: Console, run: RunDir) -> None:
         meaning = REJECTIONS.get(reason, "not known to this version of curate")
         out.print(f"  {shown(reason)}: {meaning}", style="dim")
     _print_failures(out, failures)
+    _print_images(out, run)
     _print_subsets(out, run)
+
+
+def _print_images(out: Console, run: RunDir) -> None:
+    images = images_of(run)
+    if not images.store.exists(MANIFEST):
+        return
+    shards, done = images.read_manifest(), images.committed()
+    indexed = len([shard for shard in shards if shard.id in done])
+    out.print(f"images: {indexed} of {len(shards)} shards indexed")
+    _print_failures(out, images.failures())
 
 
 def _print_subsets(out: Console, run: RunDir) -> None:
@@ -172,8 +184,6 @@ def _print_subsets(out: Console, run: RunDir) -> None:
 def print_findings(out: Console, findings: Findings) -> None:
     """Print what a verification found."""
     _print_problems(out, findings.problems)
-    for told in findings.skipped:
-        out.print(f"[yellow]skipped:[/] {shown(told)}", soft_wrap=True)
     out.print(
         f"checked {findings.shards} shards, {findings.samples:,} samples, {findings.files} files:"
         f" {len(findings.problems) or 'no'} problems"

@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from local_run import NoTally, fabricate, filter_locally, tree, uid
 
-from curate import image_subsets, subsets
+from curate import image_subsets, reporting, subsets
 from curate.config import Config, Rules, parse_config
 from curate.errors import OutputError, RunDirError, ShardError
 from curate.image_index import claim_images, images_of, index_shard, read_index
@@ -34,6 +34,7 @@ from curate.shards import Shard, list_shards
 from curate.subsets import Subset
 from curate.uids_file import contains, read_uids
 from curate.verification import verify
+from curate.workspace import Outcome
 
 WIDE = Rules.model_validate({"all": [{"width": {"min": 100}}]})
 
@@ -190,6 +191,38 @@ def test_a_shard_that_cannot_be_read_is_left_out_until_it_can(made: Images) -> N
     assert whole.identity != partly.identity
     assert whole.counts.read == len(made.shards.place) > partly.counts.read
     assert whole.missing_images < partly.missing_images
+
+
+def test_shards_of_which_none_can_be_read_leave_everything_missing(made: Images) -> None:
+    for path in Path(made.shards.pattern).parent.glob("*.tar"):
+        path.write_bytes(b"no tar" * 1000)
+    assert len(made.index()) == 4
+    subset = made.select()
+    images = cut_images(made.run, subset)
+    assert (images.counts.read, images.counts.kept) == (0, 0)
+    assert images.missing_images == subset.counts.kept
+    assert image_subsets.find(made.run, subset) == images
+    assert filter_locally(made.run.store, images) == {}
+    assert problems(made.run) == ""
+
+
+def test_status_and_outcome_tell_of_the_images(
+    made: Images, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (Path(made.shards.pattern).parent / "00003.tar").write_bytes(b"no tar" * 1000)
+    made.index()
+    subset = made.select()
+    images = cut_images(made.run, subset)
+    out = reporting.console(width=200)
+    reporting.print_status(out, made.run)
+    told = capsys.readouterr().out
+    assert "images: 3 of 4 shards indexed" in told
+    assert "00003.tar" in told
+    reporting.print_outcome(out, Outcome("runs/x", subset=subset, images=images))
+    told = capsys.readouterr().out
+    assert "images of default" in told
+    assert "dropped: not_in_subset" in told
+    assert f"{images.missing_images} uids of the subset have no usable image" in told
 
 
 def test_another_subset_replaces_the_shards_of_its_name(made: Images) -> None:

@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from local_run import LocalRun, fabricate, filter_locally, pool_with_twins, uid
 
-from curate import duplicates, reporting, subsets
+from curate import duplicates, subsets
 from curate.config import Rules
 from curate.duplicates import CACHE
+from curate.embedding_pools.parquet import checksum
 from curate.manifest import IDENTITY, Marker, RunDir, counts_of_statuses
 from curate.outputs import Store
 from curate.schema import scores_schema
@@ -120,39 +122,39 @@ def test_remembered_repetitions_are_looked_up_again(tmp_path: Path) -> None:
 
 def metadata_run(folder: Path) -> RunDir:
     """A scored part of metadata without embeddings: no scores of a model, no places in a tar."""
-    run = RunDir(Store(str(folder)))
+    run = RunDir(Store(str(folder / "run")))
     schema = scores_schema((), located=False)
     rows = [
         {"shard": "p", "index": i, "key": uid(i), "uid": uid(i), "uid_derived": False}
         | {"status": "ok", "width": 100 * i, "height": 100}
         for i in range(5)
     ]
-    run.write_manifest([Shard("p", "/nowhere/p.parquet", 1)])
-    identity = run.claim(IDENTITY, {"of": "metadata"})
     table = pa.Table.from_pylist(rows, schema=schema)
+    part = folder / "p.parquet"
+    pq.write_table(table.select(["uid"]), part)
+    run.write_manifest([Shard("p", str(part), part.stat().st_size)])
+    identity = run.claim(IDENTITY, {"layout": "metadata", "embedding_keys": []})
     written = run.store.write_table("scores/p.parquet", table)
     counts = counts_of_statuses(table["status"].to_pylist())
-    run.commit(Marker("p", "/nowhere/p.parquet", 1, "0" * 64, identity, counts, (), {}, (written,)))
+    size, sha256 = checksum(part)
+    run.commit(Marker("p", str(part), size, sha256, identity, counts, (), {}, (written,)))
     return run
 
 
-def test_parts_of_metadata_verify_and_deep_says_what_it_skips(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    run = metadata_run(tmp_path / "run")
+def test_parts_of_metadata_verify_and_changed_ones_are_found_in_depth(tmp_path: Path) -> None:
+    run = metadata_run(tmp_path)
     subsets.select(run, "a", Rules.model_validate({"all": [{"width": {"min": 150}}]}), None)
-    found = verify(run)
-    assert (found.problems, found.skipped, found.samples) == ([], [], 5)
-    found = verify(run, deep=True)
-    assert found.problems == []
-    assert len(found.skipped) == 1
-    assert "1 parts (the first is p)" in found.skipped[0]
-    reporting.print_findings(reporting.console(width=200), found)
-    assert "skipped: --deep" in capsys.readouterr().out
+    for deep in (False, True):
+        found = verify(run, deep)
+        assert (found.problems, found.samples) == ([], 5)
+    part = tmp_path / "p.parquet"
+    pq.write_table(pa.table({"uid": [uid(9)]}), part)
+    assert problems(run) == ""
+    assert f"{part} is not what was scored" in problems(run, deep=True)
 
 
 def test_the_copy_of_a_target_is_held_against_its_checksum(tmp_path: Path) -> None:
-    run = metadata_run(tmp_path / "run")
+    run = metadata_run(tmp_path)
     written = run.store.write_bytes("reference/target.npz", b"a target")
     run.store.write_json(TARGET, {"sha256": written.sha256})
     assert problems(run) == ""

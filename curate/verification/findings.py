@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import BinaryIO, Final
+from typing import Final
 
 from curate.errors import CurateError
 from curate.manifest import Counts
@@ -21,7 +21,6 @@ class Findings:
     Attributes:
         files, shards, samples: checked.
         problems: one line each, naming the file and what to do.
-        skipped: what was asked for and could not be done, and why; no problem of the run.
         counts: totals recomputed from the score columns.
     """
 
@@ -29,7 +28,6 @@ class Findings:
     shards: int = 0
     samples: int = 0
     problems: list[str] = field(default_factory=list)
-    skipped: list[str] = field(default_factory=list)
     counts: Counts = field(default_factory=Counts)
 
 
@@ -81,13 +79,8 @@ def verify_files(
 def hash_file(store: Store, relative: str) -> tuple[int, str]:
     """Size and sha256 of a file. Raises FileNotFoundError."""
     with store.fs.open(store.path(relative), "rb") as file:
-        return hash_stream(file)
-
-
-def hash_stream(file: BinaryIO) -> tuple[int, str]:
-    """Size and sha256 of what is left of a stream."""
-    digest, size = hashlib.sha256(), 0
-    while data := file.read(HASH_BYTES):
-        digest.update(data)
-        size += len(data)
-    return size, digest.hexdigest()
+        digest, size = hashlib.sha256(), 0
+        while data := file.read(HASH_BYTES):
+            digest.update(data)
+            size += len(data)
+        return size, digest.hexdigest()

@@ -8,11 +8,12 @@ import numpy as np
 import pyarrow as pa
 
 from curate.image_index import INDEX
+from curate.inputs import input_sha256
 from curate.manifest import IDENTITY, Marker, RunDir, counts_of_statuses
 from curate.schema import CLIP_SCORE, IMAGE_INFORMATIVENESS, OK, TEXT_INFORMATIVENESS
 from curate.score_tables import SCORES
-from curate.shards import Shard, open_shard
-from curate.verification.findings import Findings, Place, hash_stream, verify_files
+from curate.shards import Shard
+from curate.verification.findings import Findings, Place, verify_files
 
 REQUIRED_SCORES = (IMAGE_INFORMATIVENESS, TEXT_INFORMATIVENESS, CLIP_SCORE)
 """Set on every scored row and on no other, wherever there are embeddings."""
@@ -40,19 +41,15 @@ def verify_scored(run: RunDir, shard: Shard, findings: Findings, deep: bool) -> 
         return
     problems = list(_verify_marker(run, shard, marker, findings, POOL))
     yield from problems
-    located = True
     if not problems:
         table = run.store.read_table(f"{SCORES}/{shard.id}.parquet")
         counts = counts_of_statuses(table["status"].to_pylist())
         findings.samples += table.num_rows
         findings.counts += counts
-        located = "tar_offset" in table.column_names
         yield from _verify_rows(table, shard, marker)
         yield from _verify_scores(table, shard)
-    if deep and located:
+    if deep:
         yield from _verify_input(run, shard, POOL)
-    elif deep:
-        findings.skipped.append(shard.id)
 
 
 def verify_indexed(images: RunDir, shard: Shard, findings: Findings, deep: bool) -> Iterator[str]:
@@ -102,8 +99,6 @@ def _verify_scores(table: pa.Table, shard: Shard) -> Iterator[str]:
 
 
 def _verify_input(run: RunDir, shard: Shard, place: Place) -> Iterator[str]:
-    with open_shard(shard) as source:
-        _, sha256 = hash_stream(source)
-    if sha256 != run.require_marker(shard.id).sha256:
+    if input_sha256(run, shard) != run.require_marker(shard.id).sha256:
         advice = f"restore it, or delete {place.prefix}state/{shard.id}.json and run again"
         yield f"{shard.url} is not what was {place.done}; {advice}"

@@ -31,7 +31,7 @@ def verify(
 
     Args:
         run: the run directory.
-        deep: also hash the input shards and compare filtered shards with them, byte for byte.
+        deep: also hash the inputs and compare filtered shards with them, byte for byte.
         observe: called after each shard with the number of shards checked.
 
     Raises:
@@ -50,10 +50,6 @@ def verify(
         found += listed(f"shard {shard.id}", verify_scored(run, shard, findings, deep))
         findings.shards += 1
         observe(findings.shards)
-    if findings.skipped:
-        number, first = len(findings.skipped), findings.skipped[0]
-        told = f"--deep: the metadata of {number} parts (the first is {first}) was not read again"
-        findings.skipped = [f"{told}: only shards of images are compared"]
     found += listed("images", _verify_images(run, findings, deep))
     choices = Choices(run)
     found += listed("state", choices.verify_cache())

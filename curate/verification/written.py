@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO, cast
 
 from curate import image_subsets
-from curate.config import digest
 from curate.deciding import count_decisions
 from curate.image_index import images_of
 from curate.image_subsets import ImageSubset, decide_images, decisions_path, indexed_shards
@@ -92,11 +91,11 @@ def _verify_images(
 ) -> Iterator[str]:
     """Decide again which images of a subset are kept."""
     shards, indexed = indexed_shards(run)
-    if images.identity != digest([subset.identity, indexed]):
+    if images.identity != image_subsets.identity_of(subset, indexed):
         yield f"{image_subsets.summary_path(images.name)} is of other images; run `curate filter`"
         return
     uids = read_uids(run.store, f"{subset.folder}/{UIDS}")
-    total, kept = Counts(), []
+    total, kept = Counts(kept=0), []
     for shard, expected in decide_images(run, shards, uids):
         findings.files += 1
         place = decisions_path(images.name, shard)
