@@ -11,7 +11,7 @@ def submit_main(command: str) -> None:
     """Run `curate COMMAND` with the script's arguments, exit codes included.
 
     Args:
-        command: fit, score, select, filter, run or paper.
+        command: fit, score, select, sweep, filter, run or paper.
     """
     sys.argv[1:1] = [command]
     cli.main()

@@ -159,7 +159,7 @@ def test_jobs_do_what_the_commands_do(head: Head, tiny_model: str, tmp_path: Pat
 
 def test_every_job_is_a_command() -> None:
     jobs = {"fit": "fit", "score": "score", "select_subset": "select", "filter": "filter"}
-    for script, command in {**jobs, "run": "run", "paper": "paper"}.items():
+    for script, command in {**jobs, "sweep": "sweep", "run": "run", "paper": "paper"}.items():
         shown = subprocess.run(
             [sys.executable, str(REPOSITORY / "jobs" / f"{script}.py"), "--help"],
             capture_output=True,
