@@ -148,6 +148,13 @@ def test_jobs_do_what_the_commands_do(head: Head, tiny_model: str, tmp_path: Pat
     tables = sorted((tmp_path / "run" / "shards" / "default").glob("*.parquet"))
     assert sum(pq.read_table(table).num_rows for table in tables) == 15
 
+    # A sweep finds that it runs on a cluster, and shares its scans out.
+    grid = "sweep.grid={clip_score.keep_highest: [0.2, 0.6]}"
+    done = head.submit("sweep.py", str(config), "--set", grid)
+    assert done.returncode == 0, done.stdout + done.stderr
+    swept = pq.read_table(tmp_path / "run" / "sweep" / "subsets.parquet")
+    assert swept["kept"].to_pylist() == [3, 9]
+
     # A refusal fails the job, with the exit code of the command and its message in the log.
     refused = head.submit("score.py", str(config), "--set", "reference.seed=9")
     text = refused.stdout + refused.stderr
