@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from typing import cast
+from typing import Final, cast
 
 from curate.embedding_pools.layouts import Layout, part_of
 from curate.embedding_pools.part_files import input_checksum
 from curate.errors import ShardError
 from curate.manifest import RunDir
 from curate.shards import Shard, open_shard
+
+READ_BYTES: Final = 8 << 20
 
 
 def input_sha256(run: RunDir, shard: Shard) -> str:
@@ -26,6 +28,9 @@ def input_sha256(run: RunDir, shard: Shard) -> str:
         return input_checksum(part, tuple(parts["embedding_keys"]))[1]
     with open_shard(shard) as source:
         try:
-            return hashlib.file_digest(source, "sha256").hexdigest()
+            digest = hashlib.sha256()
+            while data := source.read(READ_BYTES):
+                digest.update(data)
+            return digest.hexdigest()
         except Exception as exc:  # drivers raise their own, unrelated classes
             raise ShardError(f"{shard.url}: cannot be read: {exc!r}; run again") from exc
