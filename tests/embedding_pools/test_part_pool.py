@@ -22,6 +22,7 @@ from curate.errors import ConfigError, ReferenceFileError, RunDirError, ShardErr
 from curate.manifest import RunDir
 from curate.numerics.keys import format_uids
 from curate.outputs import Store
+from curate.verification import verify
 
 RULES = {
     "all": [
@@ -97,6 +98,7 @@ class TestPartPool:
         expected = naive_uids(pool, Path(store.url), embedded=True)
         assert format_uids(load_uids(store)) == expected
         assert 100 < len(expected) < 450
+        assert verify(RunDir(store), deep=True).problems == []
         statuses = pool.table["status"].to_pylist()
         counts = sum((RunDir(store).require_marker(s).counts for s in pool.stems[1:]),
                      RunDir(store).require_marker(pool.stems[0]).counts)  # fmt: skip

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -23,7 +24,8 @@ from curate.embedding_pools.source import Source, find_source
 from curate.embedding_pools.task import PartTask, hash_part, sample_part, score_part
 from curate.encoder import Encoder
 from curate.errors import ConfigError, ShardError
-from curate.manifest import Counts, RunDir
+from curate.inputs import input_sha256
+from curate.manifest import IDENTITY, Counts, RunDir
 from curate.outputs import Store
 from curate.pipeline.sample_stage import fit_on_rows, pack
 from curate.reference import Reference, Sample, fit
@@ -184,6 +186,44 @@ def test_a_preview_counts_what_the_rules_would_drop(
     mine = pool.table.filter(pa.compute.equal(pool.table["part"], part.id)).to_pylist()
     dropped = [r for r in mine if r["status"] == "ok" and r["clip_l14_similarity_score"] < 0.5]
     assert sum(sum(c.dropped.values()) for c in seen) == len(dropped) > 0
+
+
+def test_an_input_that_changed_is_told_by_its_checksum(
+    fitted: tuple[Source, Reference], run: RunDir, tmp_path: Path
+) -> None:
+    source, reference = fitted
+    pool = make_pool(tmp_path / "metadata", (5,))
+    (part,) = list_parts(str(pool.folder))
+    identity = run.claim(IDENTITY, source.parts())
+    score_part(run, part, task_of(source, reference, identity), silent)
+    scored = run.require_marker(part.id).sha256
+    assert input_sha256(run, part.as_shard()) == scored
+    (url,) = part.arrays
+    with np.load(url) as arrays:
+        changed = {name: np.array(arrays[name]) for name in arrays.files}
+    changed["l14_img"][3, 3] += 1
+    np.savez(url, **changed)
+    assert input_sha256(run, part.as_shard()) != scored
+
+
+def test_parts_of_a_store_are_scored_as_local_ones_are(
+    pool: Pool, fitted: tuple[Source, Reference], run: RunDir, tmp_path: Path
+) -> None:
+    source, reference = fitted
+    part = list_parts(str(pool.folder))[0]
+    store = fsspec.filesystem("memory")
+    for file in (part.url, *part.arrays):
+        store.pipe_file(f"/task/{Path(file).name}", Path(file).read_bytes())
+    (remote,) = list_parts("memory://task")
+    assert remote.id == part.id
+    score_part(run, part, task_of(source, reference), silent)
+    other = RunDir(Store(str(tmp_path / "other")))
+    score_part(other, remote, task_of(source, reference), silent)
+    ours, theirs = (r.require_marker(part.id) for r in (run, other))
+    assert (ours.outputs, ours.size, ours.sha256) == (theirs.outputs, theirs.size, theirs.sha256)
+    local, far = (sample_part(p, source, SEED, EVERYTHING, ()) for p in (part, remote))
+    assert local[0].equals(far[0])
+    np.testing.assert_array_equal(local[2], far[2])
 
 
 @pytest.mark.parametrize(
