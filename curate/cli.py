@@ -62,7 +62,7 @@ def finish(config: Config, command: str) -> None:
 
         run = paper_command.run_paper
     elif command == "sweep":
-        from curate.sweep_command import run_sweep as run
+        from curate.sweep.command import run_sweep as run
     else:
         run = getattr(commands, f"run_{command}")
     try:

@@ -13,7 +13,7 @@ from curate import subsets
 from curate.image_index import images_of
 from curate.manifest import MANIFEST, Counts, RunDir
 from curate.schema import REJECTIONS
-from curate.sweep_report import sweep_notes, sweep_table
+from curate.sweep.report import sweep_notes, sweep_table
 from curate.thresholds import Threshold, explain, warning
 
 if TYPE_CHECKING:  # importing these modules takes seconds, printing does not need them

@@ -21,7 +21,7 @@ from curate.rules import needs_reference
 from curate.schema import BASELINE_COLUMNS, CAPTION_ENGLISH, SCHEMA_VERSION
 from curate.shards import Shard, list_shards
 from curate.subsets import Subset
-from curate.sweep_tables import SweepTables
+from curate.sweep.tables import SweepTables
 from curate.thresholds import Threshold
 
 REFERENCE_FOLDER: Final = "reference"

@@ -34,7 +34,7 @@ LEVELS = {
     "curate.paper.command": ENTRY,  # the one that calls `commands`; before the package it lies in
     "curate.paper": PAPER,
     "curate.commands": ENTRY,
-    "curate.sweep_command": ENTRY,
+    "curate.sweep.command": ENTRY,
     "curate.cli": ENTRY,
     "curate.demo": ENTRY,
     "curate.jobs": ENTRY,

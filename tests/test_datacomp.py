@@ -16,7 +16,7 @@ from datacomp_pool import Pool, make_pool
 from curate import commands
 from curate.config import Config, load_config
 from curate.language import english
-from curate.sweep_command import run_sweep
+from curate.sweep.command import run_sweep
 from curate.workspace import Outcome
 
 pytestmark = pytest.mark.ray

@@ -20,7 +20,7 @@ from curate.config import Config, parse_config
 from curate.manifest import RunDir
 from curate.numerics.keys import format_uids
 from curate.outputs import Store
-from curate.sweep_command import run_sweep
+from curate.sweep.command import run_sweep
 from curate.verification import verify
 from curate.workspace import Outcome
 

@@ -14,8 +14,8 @@ from curate.outputs import Store
 from curate.pipeline.cluster import cluster
 from curate.pipeline.scan_stage import ClusterScan
 from curate.pool_quantiles import CountFold, Population
-from curate.sweep_tables import RuleSet
-from curate.sweeping import sweep
+from curate.sweep.run import sweep
+from curate.sweep.tables import RuleSet
 
 SETS = [
     RuleSet("clip", all_of(clip_score={"keep_highest": 0.3}), baseline=True),

@@ -20,8 +20,8 @@ from curate.manifest import IDENTITY, Marker, RunDir, counts_of_statuses
 from curate.outputs import Store
 from curate.schema import scores_schema
 from curate.shards import Shard
-from curate.sweep_tables import RuleSet
-from curate.sweeping import sweep
+from curate.sweep.run import sweep
+from curate.sweep.tables import RuleSet
 from curate.uids_file import read_uids, write_uids
 from curate.verification import verify
 from curate.verification.run import TARGET

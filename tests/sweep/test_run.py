@@ -20,8 +20,8 @@ from curate.config import Rules
 from curate.errors import AccountingError, RunDirError
 from curate.manifest import IDENTITY, RunDir
 from curate.outputs import Store
-from curate.sweep_tables import RuleSet, SweepTables
-from curate.sweeping import sweep
+from curate.sweep.run import sweep
+from curate.sweep.tables import RuleSet, SweepTables
 
 
 def pairs_of(tables: SweepTables) -> dict[tuple[str, str], dict[str, Any]]:

@@ -3,7 +3,7 @@
 Generates the score columns of a pool (DataComp's size of files: 10,000 rows), then sweeps it in a
 process of its own for each size, so that peak memory is that of the sweep:
 
-    python benchmarks/sweep.py --rows 5000000 15000000 50000000 --folder runs/sweep-benchmark
+    python benchmarks/sweeps.py --rows 5000000 15000000 50000000 --folder runs/sweep-benchmark
 
 About 70 bytes of disk a row. A second call finds the pools again.
 """
@@ -30,8 +30,8 @@ from curate.manifest import IDENTITY, Counts, Marker, RunDir
 from curate.outputs import Store
 from curate.schema import SCORE_COLUMNS, scores_schema
 from curate.shards import Shard
-from curate.sweep_tables import RuleSet
-from curate.sweeping import sweep
+from curate.sweep.run import sweep
+from curate.sweep.tables import RuleSet
 
 ROWS_PER_FILE = 10_000
 DUPLICATES = 1_000  # one uid in a thousand occurs twice

@@ -16,8 +16,8 @@ from curate.outputs import Store
 from curate.pipeline.cluster import Cluster, cluster
 from curate.reference_files import load_sample_table
 from curate.score_scan import Runner, ScoreScan
-from curate.sweep_tables import RuleSet
-from curate.sweeping import MakeRunner, sweep
+from curate.sweep.run import MakeRunner, sweep
+from curate.sweep.tables import RuleSet
 from curate.workspace import REFERENCE_FOLDER, Outcome, Workspace, open_workspace
 
 LOGGER: Final = logging.getLogger(__name__)

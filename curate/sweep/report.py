@@ -7,7 +7,7 @@ from typing import Final
 from rich.markup import escape
 from rich.table import Table
 
-from curate.sweep_tables import SweepTables
+from curate.sweep.tables import SweepTables
 
 BASELINES_SHOWN: Final = 3
 """Columns that fit a terminal; the files have all pairs."""

@@ -1,4 +1,4 @@
-"""Sweeps: many rule sets over the scores of one pool, decided together in one scan.
+"""Deciding many rule sets together.
 
 The cuts of all rule sets are found first, in two scans for all fractions. One more scan puts every
 sample into its cell (`numerics.cells`), on which all rule sets are decided, so that a hundred of
@@ -28,7 +28,7 @@ from curate.outputs import Store
 from curate.pool_quantiles import PoolQuantile, find_cuts
 from curate.schema import DUPLICATE_UID
 from curate.score_scan import Block, Runner, ScoreScan, cells_of, check_columns
-from curate.sweep_tables import (
+from curate.sweep.tables import (
     FOLDER,
     SWEEP,
     RuleSet,
@@ -37,7 +37,7 @@ from curate.sweep_tables import (
     read_tables,
     write_tables,
 )
-from curate.sweep_uids import write_swept_uids
+from curate.sweep.uids import write_swept_uids
 
 CUTS: Final = f"{FOLDER}/cuts.json"
 
