@@ -11,14 +11,13 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final, cast
 
 import numpy as np
 import numpy.typing as npt
-from numpy.lib import format as npy
 
+from curate.embedding_pools.npy_header import Header, read_header
 from curate.errors import ShardError
 from curate.places import is_local
 from curate.shards import Shard, open_shard
@@ -32,9 +31,6 @@ _LOCAL_HEADER: Final = 30
 _LOCAL_MAGIC: Final = b"PK\x03\x04"
 _ENCRYPTED: Final = 0x1
 
-_READERS: Final = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
-"""Version 3.0 differs from 2.0 in names of fields alone, which an embedding has none of."""
-
 _DAMAGE: Final = (
     zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, NotImplementedError,
     RuntimeError, SyntaxError, LookupError, TypeError, OverflowError,
@@ -44,58 +40,6 @@ _DAMAGE: Final = (
 
 class MissingArrayError(ShardError):
     """An npz lacks the array that was asked for."""
-
-
-@dataclass(frozen=True, slots=True)
-class Header:
-    """What an npy says of itself.
-
-    Attributes:
-        rows, width: its shape.
-        dtype: float16, float32 or float64, of either byte order.
-        offset: bytes before the data.
-    """
-
-    rows: int
-    width: int
-    dtype: np.dtype[Any]
-    offset: int
-
-    @property
-    def row_bytes(self) -> int:
-        """Bytes of one row."""
-        return self.width * self.dtype.itemsize
-
-    @property
-    def bytes(self) -> int:
-        """Bytes of header and data together."""
-        return self.offset + self.rows * self.row_bytes
-
-
-def read_header(stream: BinaryIO) -> Header:
-    """Read the header of an npy, up to the data.
-
-    Raises:
-        ValueError: it is none, or not a two-dimensional, C-ordered array of floats.
-    """
-    version = npy.read_magic(stream)
-    if version not in _READERS:
-        raise ValueError(f"npy version {version} is not known")
-    try:
-        shape, fortran, dtype = _READERS[version](stream)
-    except Exception as exc:  # of Python's own parsers and tokenizer, which read it
-        raise ValueError(f"its header is damaged ({type(exc).__name__}: {exc})"[:200]) from exc
-    if dtype.hasobject:
-        raise ValueError("it holds Python objects, which are not unpickled; save it as float16")
-    if dtype.kind != "f" or dtype.itemsize > np.dtype(np.float64).itemsize:
-        raise ValueError(f"it is {dtype}; expected float16, float32 or float64")
-    if len(shape) != 2:
-        raise ValueError(f"its shape is {shape}; expected one row per pair, [n, d]")
-    if shape[1] < 1:
-        raise ValueError(f"its shape is {shape}; expected at least one column")
-    if fortran:
-        raise ValueError("it is in Fortran order; save np.ascontiguousarray of it")
-    return Header(int(shape[0]), int(shape[1]), dtype, stream.tell())
 
 
 class Array:
