@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
@@ -109,7 +110,14 @@ def _reference_values(column: str, reference: pa.Table | None) -> npt.NDArray[An
             f"rules.{column}: `of: reference` needs the Reference's sample scores, and there is no"
             " Reference yet; run `curate fit`, or use `of: pool`"
         )
-    return column_values(reference.column(column))
+    if column not in reference.column_names:
+        raise ConfigError(
+            f"rules.{column}: `of: reference` needs this column in the scores of the Reference's"
+            " sample, which was taken from another pool; use `of: pool`, or fit a Reference here"
+        )
+    values = column_values(reference.column(column))
+    # What the metadata lacks ranks below all else, as it does in the pool.
+    return np.where(np.isnan(values), -np.inf, values)
 
 
 def leaves(rules: Rules) -> Iterator[tuple[str, Criteria]]:

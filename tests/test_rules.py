@@ -96,6 +96,16 @@ def test_reference_cuts_are_quantiles_of_the_sample(rule: str) -> None:
     assert line["cut"]["value"] == (3.0 if rule == "drop_lowest" else 4.0)
 
 
+def test_what_the_sample_lacks_ranks_below_all_else() -> None:
+    sample = pa.table({"caption_chars": pa.array([None, 3, 1, None, 2], pa.int32())})
+    for fraction, cut in ((0.2, "-inf"), (0.4, 1.0), (0.6, 2.0)):
+        tree = rules({"all": [{"caption_chars": {"drop_lowest": fraction, "of": "reference"}}]})
+        assert describe(build(tree, {}, sample))[0]["cut"]["value"] == cut
+    tree = rules({"all": [{"caption_words": {"drop_lowest": 0.4, "of": "reference"}}]})
+    with pytest.raises(ConfigError, match=r"rules\.caption_words: .*another pool"):
+        build(tree, {}, sample)
+
+
 def test_a_missing_sample_is_named() -> None:
     tree = rules({"all": [{"text_norm": {"drop_lowest": 0.4, "of": "reference"}}]})
     with pytest.raises(ConfigError, match=r"rules\.text_norm.*curate fit.*of: pool"):
