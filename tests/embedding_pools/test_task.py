@@ -432,8 +432,8 @@ def test_scores_from_saved_embeddings_are_those_of_the_shards(
     # float16 keeps eleven bits of an embedding's entries.
     for side in ("image", "text"):
         ours_, theirs_ = (getattr(r, side) for r in (reference, shard_run.reference))
-        np.testing.assert_allclose(ours_.mean, theirs_.mean, atol=1e-3)
-        np.testing.assert_allclose(ours_.metric, theirs_.metric, atol=1e-4)
+        np.testing.assert_allclose(ours_.mean, theirs_.mean, atol=2e-4)
+        np.testing.assert_allclose(ours_.metric, theirs_.metric, atol=2e-3 * theirs_.metric.max())
     for part in parts:
         counts = score_part(run, part, task_of(source, reference), silent)
         assert counts == shard_run.run.require_marker(part.id).counts
@@ -442,8 +442,10 @@ def test_scores_from_saved_embeddings_are_those_of_the_shards(
         )
         for name in ours_.column_names:
             if name in ("image_informativeness", "text_informativeness", "clip_score"):
+                # A cosine is off by as much as an entry is; the quadratic form by a share of it.
+                bound = {"atol": 5e-4} if name == "clip_score" else {"rtol": 5e-3, "atol": 1e-6}
                 np.testing.assert_allclose(
-                    ours_[name].to_numpy(), theirs_[name].to_numpy(), rtol=5e-3, atol=2e-3
+                    ours_[name].to_numpy(), theirs_[name].to_numpy(), **bound
                 )
                 assert ours_[name].null_count == theirs_[name].null_count
             else:  # norms are told by the scores: those of what is stored are one
