@@ -115,8 +115,9 @@ class BaselinesConfig(Frozen):
     """Embeddings of a target set: .npy, or .npz with `target_keys`. Null is the Reference's
     sample."""
     target_keys: TargetKeys | None = None
-    batches: PositiveInt = 10
-    """Seeded batches of the Reference's sample that negCLIPLoss is averaged over."""
+    batches: PositiveInt = 2
+    """Seeded batches of the Reference's sample that negCLIPLoss is averaged over. Few, so that each
+    is large: the method's own batches have 32,768 pairs."""
     temperature: Annotated[Float, Field(gt=0.0, allow_inf_nan=False)] = 0.01
     """Of negCLIPLoss; the inverse of a logit scale. 0.01 is that of OpenAI's models."""
     seed: Annotated[Int, Field(ge=0)] = 0
