@@ -73,7 +73,9 @@ def _explain(exc: ValidationError) -> list[str]:
         found = ""
         if error["type"] not in ("missing", "value_error"):
             found = f" (found {json.dumps(error['input'], default=str)[:200]})"
-        lines.append(f"  {place or 'top level'}: {message}{found}")
+        # What concerns several sections names them itself.
+        named = error["type"] == "value_error" and not place
+        lines.append(f"  {message}" if named else f"  {place or 'top level'}: {message}{found}")
     return lines
 
 

@@ -61,7 +61,10 @@ class Config(Frozen):
     @model_validator(mode="after")
     def _rules_have_their_columns(self) -> Config:
         swept = self.sweep.rule_sets(self.rules) if self.sweep is not None else {}
-        for place, rules in {"rules": self.rules, **swept}.items():
+        for place, rules in {
+            "rules.all" if self.rules.all is not None else "rules.any": self.rules,
+            **{f"sweep, {name}": found for name, found in swept.items()},
+        }.items():
             self._check_columns(place, rule_columns(rules))
         return self
 
@@ -69,24 +72,24 @@ class Config(Frozen):
         known = {*RULE_COLUMNS, *self.input.columns}
         if unknown := sorted(used - known):
             raise ValueError(
-                f"{place} use {', '.join(map(repr, unknown))}: no such column; known are"
-                f" {', '.join(sorted(known))}, and what input.columns names of the metadata"
+                f"{place}: no column {', '.join(map(repr, unknown))}; known are"
+                f" {', '.join(map(repr, sorted(known)))}, and what input.columns names of metadata"
             )
         if missing := sorted(used & set(COSTLY_COLUMNS) - set(self.scores)):
             raise ValueError(
-                f"{place} use {', '.join(missing)}, which costs extra and is computed only when"
-                " listed under `scores`; add it there"
+                f"{place}: {', '.join(missing)} costs extra and is computed only when listed"
+                " under `scores`; add it there"
             )
         if self.input.over_images and (theirs := sorted(used & set(POOL_COLUMNS))):
             raise ValueError(
-                f"{place} use {', '.join(theirs)}, a column of the pool's metadata; give"
+                f"{place}: {', '.join(theirs)} is a column of the pool's metadata; give"
                 " input.metadata or input.embeddings"
             )
         if self.input.metadata is not None:
             free = {*METADATA_COLUMNS, *POOL_COLUMNS, CAPTION_ENGLISH, *self.input.columns}
             if lost := sorted(used - free):
                 raise ValueError(
-                    f"{place} use {', '.join(lost)}, which takes embeddings; give"
+                    f"{place}: {', '.join(lost)} takes embeddings; give"
                     " input.embeddings in place of input.metadata"
                 )
 
