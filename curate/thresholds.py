@@ -99,7 +99,7 @@ def explain(threshold: Threshold) -> Iterator[str]:
     """Lines that tell a threshold: its value, its error, and the share that it drops."""
     error = threshold.error
     if error is None:
-        yield "unknown: the sample's scores lack this column"
+        yield "unknown: the sample's scores lack this column, or some of its values"
         return
     if math.isfinite(error.value):
         unit = next((f" {u}" for part, u in _UNITS.items() if part in threshold.column), "")
