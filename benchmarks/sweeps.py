@@ -35,6 +35,12 @@ from curate.sweep.tables import RuleSet
 
 ROWS_PER_FILE = 10_000
 DUPLICATES = 1_000  # one uid in a thousand occurs twice
+PHASES = {
+    "looking for repeated uids": "uids",
+    "finding cuts": "cuts",
+    "deciding": "decisions",
+    "writing subsets": "subsets",
+}
 USED = ["image_informativeness", "text_informativeness", "clip_score", "aspect_ratio"]
 
 
@@ -144,7 +150,7 @@ def measure(folder: Path, write_uids: bool) -> dict[str, Any]:
         rule_sets(),
         None,
         write_uids=write_uids,
-        observe=lambda phase: marks.append((phase, time.perf_counter())),
+        observe=lambda phase: marks.append((PHASES[phase], time.perf_counter())),
     )
     ends = [at for _, at in marks[1:]] + [time.perf_counter()]
     return {

@@ -72,7 +72,9 @@ def print_outcome(out: Console, outcome: Outcome) -> None:
     _print_failures(out, outcome.unreadable)
     out.print(f"outputs: {shown(outcome.run_dir)}", soft_wrap=True)
     if outcome.subset is not None:
-        out.print(f"  {outcome.subset.folder}/uids.npy, decisions/   what is kept, and why not")
+        reasons = ", decisions/" if outcome.subset.summary["decisions"] else ""
+        what = "what is kept, and why not" if reasons else "what is kept"
+        out.print(f"  {outcome.subset.folder}/uids.npy{reasons}   {what}")
     if outcome.sweep is not None:
         for note in sweep_notes(outcome.sweep):
             out.print(f"  {note}", soft_wrap=True)

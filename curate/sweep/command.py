@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import os
+import sys
 import time
 from collections.abc import Sequence
-from typing import Final
 
 from curate import rules
 from curate.config import Config
@@ -19,8 +18,6 @@ from curate.score_scan import Runner, ScoreScan
 from curate.sweep.run import MakeRunner, sweep
 from curate.sweep.tables import RuleSet
 from curate.workspace import REFERENCE_FOLDER, Outcome, Workspace, open_workspace
-
-LOGGER: Final = logging.getLogger(__name__)
 
 
 def run_sweep(config: Config) -> Outcome:
@@ -52,10 +49,15 @@ def run_sweep(config: Config) -> Outcome:
             sample,
             write_uids=config.sweep.write_uids,
             make_runner=_runner(work, ray),
-            observe=lambda phase: LOGGER.info("sweep: %s", phase),
+            observe=_tell,
         )
     outcome.seconds["sweep"] = time.monotonic() - begin
     return outcome
+
+
+def _tell(phase: str) -> None:
+    # Minutes may pass on a pool of many millions.
+    print(f"sweep  {phase}", file=sys.stderr, flush=True)
 
 
 def _runner(work: Workspace, ray: Cluster) -> MakeRunner:

@@ -112,7 +112,7 @@ def sweep(
         reference_sample: scores of the Reference's sample, for rules with `of: reference`.
         write_uids: write uids.npy of every subset.
         make_runner: opens the pool for folds.
-        observe: called with the name of each phase as it begins.
+        observe: called as each phase begins, with what it does.
 
     Raises:
         RunDirError: some shards are not scored yet, or rules use columns that were not computed.
@@ -131,15 +131,15 @@ def sweep(
     run.store.remove(SWEEP)
     columns = sorted({c for one in rule_sets for c in rule_tests.columns_of(one.rules)})
     check_columns(run.store, shards, columns)
-    observe("uids")
+    observe("looking for repeated uids")
     duplicates = find_duplicates(run.store, shards, scores)
     runner = make_runner(run.store, shards, columns, duplicates)
     pool = _Pool(run, shards, scores, duplicates, runner)
-    observe("cuts")
+    observe("finding cuts")
     nodes = _resolve(pool, rule_sets, reference_sample)
-    observe("decisions")
+    observe("deciding")
     decided = _decide(pool, nodes)
-    observe("subsets")
+    observe("writing subsets")
     _write_subsets(pool, rule_sets, missing, decided, identities, write_uids)
     shared = overlaps([one.kept for one in decided.decisions], decided.numbers)
     tables = make_tables(identity, rule_sets, nodes, decided.counts, shared)
