@@ -1,0 +1,202 @@
+"""The run's log: one JSON object per line, of what commands and stages did, and when.
+
+On a local disk lines are appended to `log.jsonl` in the run directory. An object store cannot
+append: there, every command has a small object `logs/TIME-ID.jsonl`, which is replaced whole. Like
+run.json it holds times, so that it is no part of what a run's outputs are compared by.
+
+The log never holds a sample: no caption, no key, no row. Text that comes from elsewhere, such as an
+error, is shortened, and credentials in URLs are taken out of it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from curate import __version__
+from curate.config import Config, digest
+from curate.errors import OutputError
+from curate.outputs import Store
+
+LOGGER: Final = logging.getLogger(__name__)
+
+LOCAL: Final = "log.jsonl"
+FOLDER: Final = "logs"
+
+MAX_LISTED: Final = 20
+"""Unreadable shards that one line names; state/failed/ has them all."""
+
+MAX_TEXT: Final = 500
+"""Characters of a text that are kept."""
+
+_USER_INFO: Final = re.compile(r"(?<=://)[^/\s@]+@")
+_QUERY: Final = re.compile(r"(?<=\w)\?[^\s'\"<>)]*")
+"""Presigned URLs carry their signature behind the question mark."""
+_SECRET: Final = re.compile(
+    r"(?i)\b((?:\w*[_-])?(?:secret|token|password|passwd|signature|credential|api_?key|access_?key"
+    r"|authorization)(?:[_-]\w*)?)(['\"]?\s*[=:]\s*['\"]?)(?:bearer\s+)?[^\s'\",;&]+"
+)
+_HUGGING_FACE: Final = re.compile(r"\bhf_[A-Za-z0-9]{8,}")
+_AWS: Final = re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{12,}")
+
+HIDDEN: Final = "…"
+
+
+def without_secrets(text: str) -> str:
+    """The text without what looks like a credential, at most `MAX_TEXT` characters of it."""
+    text = _QUERY.sub("?" + HIDDEN, _USER_INFO.sub(HIDDEN + "@", text))
+    text = _SECRET.sub(rf"\1\2{HIDDEN}", text)
+    text = _AWS.sub(HIDDEN, _HUGGING_FACE.sub(HIDDEN, text))
+    return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + HIDDEN
+
+
+def line_of(event: str, now: float, fields: Mapping[str, Any]) -> bytes:
+    """One line of the log.
+
+    Args:
+        event: what happened, e.g. `stage begins`.
+        now: seconds since the epoch.
+        fields: numbers, texts, and lists and mappings of these.
+
+    Raises:
+        TypeError: a field is none of these.
+    """
+    moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now % 1 * 1000):03d}Z"
+    value = {"time": moment, "event": event} | {key: _clean(v) for key, v in fields.items()}
+    return json.dumps(value, ensure_ascii=True, allow_nan=False).encode() + b"\n"
+
+
+def _clean(value: Any) -> Any:
+    if isinstance(value, str):
+        return without_secrets(value)
+    if isinstance(value, Mapping):
+        return {without_secrets(str(key)): _clean(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_clean(inner) for inner in value]
+    if value is None or isinstance(value, bool | int):
+        return value
+    if isinstance(value, float):
+        return round(value, 3) if abs(value) < float("inf") else str(value)
+    raise TypeError(f"a log line holds numbers and texts, not {type(value).__name__}")
+
+
+class RunLog:
+    """Writes the events of one command. What it cannot write it warns of, and the run goes on."""
+
+    def __init__(self, store: Store, clock: Callable[[], float] = time.time) -> None:
+        """Nothing is written before the first event."""
+        self._store = store
+        self._clock = clock
+        self._id = uuid.uuid4().hex[:8]
+        self._lines: list[bytes] = []
+        self._object = ""
+
+    def event(self, event: str, **fields: Any) -> None:
+        """Write an event; see `line_of`."""
+        now = self._clock()
+        line = line_of(event, now, {"command_id": self._id, **fields})
+        try:
+            if self._store.is_local:
+                append_line(Path(self._store.path(LOCAL)), line)
+            else:
+                self._put(line, now)
+        except (OSError, OutputError) as exc:
+            LOGGER.warning("the run log could not be written: %s", without_secrets(str(exc)))
+
+    def _put(self, line: bytes, now: float) -> None:
+        # Events are few: a command has some stages, however many shards these have.
+        self._lines.append(line)
+        if not self._object:
+            moment = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
+            self._object = f"{FOLDER}/{moment}-{self._id}.jsonl"
+        self._store.write_bytes(self._object, b"".join(self._lines))
+
+    def unreadable(self, failures: Mapping[str, str]) -> None:
+        """Write which shards could not be read; nothing if there are none."""
+        if failures:
+            first = dict(sorted(failures.items())[:MAX_LISTED])
+            self.event("unreadable shards", number=len(failures), first=first)
+
+    @contextmanager
+    def command(self, name: str, config: Config) -> Iterator[None]:
+        """Log the begin and the end of a command, and how it ended.
+
+        Args:
+            name: of the command.
+            config: of which the log holds the digest, as config.yaml in the run directory has it.
+        """
+        told = digest(config.model_dump(mode="json"))
+        with self._timed("command", command=name, configuration=told, curate=__version__):
+            yield
+
+    @contextmanager
+    def stage(self, name: str, **fields: Any) -> Iterator[dict[str, Any]]:
+        """Log the begin and the end of a stage.
+
+        Args:
+            name: of the stage.
+            fields: known at its begin, such as its number of shards.
+
+        Yields:
+            A mapping for what is known at its end, such as counts.
+        """
+        with self._timed("stage", stage=name, **fields) as found:
+            yield found
+
+    @contextmanager
+    def _timed(self, what: str, **fields: Any) -> Iterator[dict[str, Any]]:
+        self.event(f"{what} begins", **fields)
+        begin = time.monotonic()
+        found: dict[str, Any] = {}
+        ended: dict[str, Any] = {"outcome": "done"}
+        try:
+            yield found
+        except BaseException as exc:
+            ended = {"outcome": "failed", "error": type(exc).__name__, "message": str(exc)}
+            if isinstance(exc, KeyboardInterrupt | SystemExit):
+                ended = {"outcome": "stopped", "error": type(exc).__name__}
+            raise
+        finally:
+            seconds = time.monotonic() - begin
+            named = {key: value for key, value in fields.items() if key == what}
+            self.event(f"{what} ends", **named, seconds=seconds, **ended, **found)
+
+
+def append_line(path: Path, line: bytes) -> None:
+    """Append a line, on the disk when this returns; a last one that was cut short stays apart."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+    try:
+        size = os.fstat(descriptor).st_size
+        if size and os.pread(descriptor, 1, size - 1) != b"\n":
+            line = b"\n" + line
+        os.write(descriptor, line)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def read_log(store: Store) -> list[dict[str, Any]]:
+    """The events of a run, oldest first; lines that were cut short are left out."""
+    texts = [store.read_bytes(f"{FOLDER}/{name}") for name in store.names(FOLDER, ".jsonl")]
+    if store.exists(LOCAL):
+        texts.append(store.read_bytes(LOCAL))
+    events = [event for text in texts for line in text.splitlines() for event in _parsed(line)]
+    return sorted(events, key=lambda event: str(event["time"]))
+
+
+def _parsed(line: bytes) -> Iterator[dict[str, Any]]:
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError):
+        return  # a process was killed, or the disk was full, in the middle of it
+    if isinstance(value, dict) and "time" in value:
+        yield value
