@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from curate.alarms import Watch
 from curate.errors import ShardError
 from curate.filtering import write_filtered
 from curate.image_index import index_shard
@@ -17,6 +18,7 @@ from curate.kept_samples import KeptSamples
 from curate.manifest import Counts, RunDir
 from curate.output_shards import OutputPlan, Piece
 from curate.outputs import Store
+from curate.pipeline.metrics import BY_REASON, Exporter
 from curate.samples import SamplePolicy
 from curate.sampling import hash_samples
 from curate.shards import Shard
@@ -28,18 +30,54 @@ Batch = dict[str, npt.NDArray[Any]]
 
 
 class Tally:
-    """Counts what the workers report, for the progress line. Never holds anything per sample."""
+    """Counts what the workers report, for the progress line, Prometheus and alarms.
 
-    def __init__(self) -> None:
+    Never holds anything per sample.
+    """
+
+    def __init__(self, stage: str = "other", shards: int = 0, watch: Watch | None = None) -> None:
+        """Begin a stage.
+
+        Args:
+            stage: its name, as metrics have it.
+            shards: to do.
+            watch: looks at finished shards; None where no share is expected.
+        """
         self._counts: Counter[str] = Counter()
+        self._exporter = Exporter(stage)
+        if shards:
+            self._exporter.to_do(shards)
+        self._watch = watch
+        self._alarms: list[str] = []
 
     def add(self, counts: dict[str, int]) -> None:
         """Add to the counts."""
         self._counts.update(counts)
+        self._exporter.count(counts)
+
+    def finish(self, counts: Counts) -> None:
+        """Take in the counts of a whole shard, whose samples `add` has counted already."""
+        self._exporter.count(by_reason(counts))
+        for alarm in self._watch.add(counts) if self._watch is not None else ():
+            self._exporter.alarm(alarm.kind)
+            self._alarms.append(str(alarm))
 
     def snapshot(self) -> dict[str, int]:
         """The counts so far."""
         return dict(self._counts)
+
+    def alarms(self) -> list[str]:
+        """The alarms so far, oldest first."""
+        return list(self._alarms)
+
+
+def by_reason(counts: Counts) -> dict[str, int]:
+    """`rejected:REASON` and `dropped:RULE` -> samples, as `Exporter.count` takes them."""
+    return {
+        f"{outcome}{BY_REASON}{reason}": number
+        for outcome, numbers in (("rejected", counts.rejected), ("dropped", counts.dropped))
+        for reason, number in numbers.items()
+    }
 
 
 def tell(tally: Any, counts: Counts) -> None:
