@@ -15,6 +15,7 @@ from curate.config import Config, load_config
 from curate.errors import ConfigError, CurateError, VerificationError
 from curate.manifest import RunDir
 from curate.outputs import Store
+from curate.stopping import INTERRUPTED, TERMINATED, Terminated, terminable
 
 app = typer.Typer(
     name="curate",
@@ -26,14 +27,12 @@ app = typer.Typer(
     help=(
         "Filter image-text pools by how much each image and each caption says.\n\n"
         "Exit codes: 0 done; 1 failed; 2 wrong configuration or request; 3 done, but some shards"
-        " could not be read; 4 the accounts or checksums do not match; 130 interrupted."
+        " could not be read; 4 the accounts or checksums do not match; 130 interrupted;"
+        " 143 terminated."
     ),
 )
 out = reporting.console()
 warn = reporting.console(stderr=True)
-
-INTERRUPTED = 130
-"""Exit code after Ctrl-C, as shells have it: 128 + SIGINT."""
 
 ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG.yaml", help="The run's configuration.")]
 Overrides = Annotated[
@@ -66,7 +65,11 @@ def finish(config: Config, command: str) -> None:
     else:
         run = getattr(commands, f"run_{command}")
     try:
-        outcome = run(config)
+        with terminable():
+            outcome = run(config)
+    except Terminated:
+        warn.print("terminated; what is finished is kept: run again to go on")
+        raise typer.Exit(TERMINATED) from None
     except KeyboardInterrupt:
         warn.print("interrupted; what is finished is kept: run again to go on")
         raise typer.Exit(INTERRUPTED) from None

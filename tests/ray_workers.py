@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from curate.errors import ConfigError
+from curate.errors import ConfigError, ShardError
 
 
 @dataclass
@@ -29,6 +29,33 @@ class Doubler:
                 marker.touch()
                 os.kill(os.getpid(), signal.SIGKILL)
         return {"number": batch["number"] * 2}
+
+
+@dataclass
+class Poisoned:
+    """A worker that one shard kills each time."""
+
+    attempts: Any
+    folder: str
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        import numpy as np
+
+        from curate.pipeline.attempts import attempt
+        from curate.pipeline.light import shards_of
+
+        errors = []
+        for shard in shards_of(batch):
+            try:
+                with attempt(self.attempts, shard):
+                    if shard.id == "poison":
+                        with (Path(self.folder) / "deaths").open("a") as file:
+                            file.write(".")
+                        os.kill(os.getpid(), signal.SIGKILL)
+                errors.append("")
+            except ShardError as exc:
+                errors.append(str(exc))
+        return {"id": batch["id"], "error": np.array(errors, dtype=object)}
 
 
 class Unstartable:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -279,3 +282,32 @@ def test_an_error_of_ours_is_one_message_and_a_bug_is_a_traceback(
     monkeypatch.setattr(sys, "argv", ["curate", "fit", config()])
     with pytest.raises(ZeroDivisionError):
         cli.main()
+
+
+# --- signals --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "told"),
+    [(signal.SIGTERM, 143, "terminated"), (signal.SIGINT, 130, "interrupted")],
+)
+def test_a_signal_ends_a_command_with_its_exit_code_and_advice(
+    curate: Any, config: Any, monkeypatch: pytest.MonkeyPatch, number: int, code: int, told: str
+) -> None:
+    cleaned = []
+
+    def work(config: Config) -> Outcome:
+        try:
+            os.kill(os.getpid(), number)
+            time.sleep(60)
+        finally:
+            cleaned.append(True)
+        raise AssertionError("the signal did not arrive")
+
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(commands, "run_score", work)
+    assert curate("score", config())[0] == code
+    assert cleaned == [True]
+    assert signal.getsignal(signal.SIGTERM) == before
+    _, _, err = curate("score", config())
+    assert err == f"{told}; what is finished is kept: run again to go on\n"

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pools import SIZES, config_of, write_shards
-from ray_workers import Doubler, Owner, Unstartable
+from ray_workers import Doubler, Owner, Poisoned, Unstartable
 
 from curate import reference_files
 from curate.encoder import Encoder
@@ -29,13 +29,21 @@ from curate.errors import (
 from curate.held import Held
 from curate.manifest import RunDir
 from curate.outputs import Store
+from curate.pipeline.attempts import counted_attempts
 from curate.pipeline.cluster import Cluster, cluster
-from curate.pipeline.mapping import MAX_ROWS_PER_BLOCK, block_count, map_rows, tallied, unwrapped
+from curate.pipeline.mapping import (
+    MAX_ROWS_PER_BLOCK,
+    block_count,
+    map_rows,
+    shard_rows,
+    tallied,
+    unwrapped,
+)
 from curate.progress import Task
 from curate.reference import Reference, Sample
 from curate.samples import SamplePolicy
 from curate.sampling import choose_threshold, hash_samples, sample_hash, sampling_order
-from curate.shards import list_shards
+from curate.shards import Shard, list_shards
 from curate.workspace import REFERENCE_FOLDER
 
 # --- blocks ------------------------------------------------------------------------------------
@@ -64,6 +72,18 @@ def test_an_absent_cluster_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
             Cluster(address).connect()
     assert "ray start --head" in str(caught.value)
     assert time.monotonic() - begin < 30
+
+
+def test_a_ray_that_does_not_start_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    import ray
+
+    def give_up(**options: Any) -> None:
+        raise Exception("The current node timed out during startup.")  # noqa: TRY002 - as Ray does
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", give_up)
+    with pytest.raises(ResourceError, match=r"timed out during startup\. If the machine is busy"):
+        Cluster("local").connect()
 
 
 @pytest.mark.ray
@@ -111,6 +131,20 @@ class TestMapping:
     def test_a_bug_in_a_constructor_does_not_hang(self) -> None:
         with pytest.raises(WorkerError, match="a bug in a constructor"):
             list(map_rows([{"number": 1}], Unstartable, {}, 1, 1.0))
+
+    def test_a_shard_that_kills_its_workers_is_set_aside_and_the_rest_goes_on(
+        self, tmp_path: Path
+    ) -> None:
+        names = ["a", "b", "poison", "c", "d"]
+        rows = shard_rows([Shard(name, f"/pool/{name}.tar", None) for name in names])
+        with counted_attempts() as attempts:
+            arguments = {"attempts": attempts, "folder": str(tmp_path)}
+            results = list(map_rows(rows, Poisoned, arguments, 2, 1.0))
+        errors = {row["id"]: row["error"] for row in results}
+        assert sorted(errors) == sorted(names)
+        assert errors.pop("poison").startswith("/pool/poison.tar: 3 workers died over it")
+        assert set(errors.values()) == {""}
+        assert (tmp_path / "deaths").read_text() == "..."
 
     def test_the_progress_line_counts_a_repeated_shard_once(
         self, capsys: pytest.CaptureFixture[str]

@@ -22,7 +22,7 @@ import yaml
 from factories import jpeg, sample_members, tar_bytes
 from pools import config_tree, snapshot, stamps
 
-from curate.cli import INTERRUPTED
+from curate.stopping import INTERRUPTED, TERMINATED
 
 psutil = pytest.importorskip("psutil", reason=f"not brought by Ray {ray.__version__}")
 
@@ -313,6 +313,17 @@ def interrupted(place: Place) -> None:
         text = run.log.read_text()
     assert "Traceback" not in text
     assert "run again" in text
+    place.note()
+
+    # SIGTERM, the notice of a preemption, may go to the driver alone.
+    with going(place, pace=PACE_SECONDS) as run:
+        commits_another(run)
+        run.look(now=True)
+        run.process.terminate()
+        assert run.wait() == TERMINATED, run.log.read_text()
+        text = run.log.read_text()
+    assert "Traceback" not in text
+    assert "terminated; what is finished is kept: run again" in text
     place.note()
 
     with going(place, pace=PACE_SECONDS) as run:

@@ -22,6 +22,7 @@ from curate.loading import Tokens, load_tokenizer
 from curate.manifest import RunDir
 from curate.numerics.selection import Node
 from curate.outputs import Store
+from curate.pipeline.attempts import attempt
 from curate.pipeline.light import Batch, describe_root, shards_of, tell
 from curate.pipeline.sample_stage import pack
 from curate.samples import SamplePolicy
@@ -188,6 +189,7 @@ class ScoreJob:
     reference: ReferenceHandle
     save_embeddings: bool
     preview: Node | None
+    attempts: Any
 
 
 @dataclass(frozen=True)
@@ -235,7 +237,8 @@ class ScoreWorker:
         job = self._job.worker
         client = LeastLoaded(job.embedders, "score", self._job.reference, self._job.save_embeddings)
         try:
-            score_shard(self._run, shard, self._task, client, lambda c: tell(job.tally, c))
+            with attempt(self._job.attempts, shard):
+                score_shard(self._run, shard, self._task, client, lambda c: tell(job.tally, c))
         except ShardError as exc:
             self._run.fail(shard, str(exc))
             job.tally.add.remote({"shards": 1, "failed": 1})

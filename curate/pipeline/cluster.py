@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from curate.errors import ResourceError
+from curate.stopping import handler_kept
 
 ENVIRONMENT: Final = {
     # Ray starts workers at nice 15, which starves them beside any other load.
@@ -63,14 +64,19 @@ class Cluster:
             target = os.environ.get("RAY_ADDRESS", "local")
         try:
             _check_listening(target)
-            with _muted_stderr():
+            with _muted_stderr(), handler_kept():
                 ray.init(
                     address=target,
                     log_to_driver=False,
                     logging_level=logging.ERROR,
                     include_dashboard=False if target == "local" else None,
                 )
-        except (OSError, RuntimeError, ValueError) as exc:
+        except Exception as exc:  # Ray raises that very class when it gives up waiting for itself
+            if target == "local":
+                raise ResourceError(
+                    f"Ray could not be started on this machine: {exc} If the machine is busy, wait"
+                    " and run again; if memory or /dev/shm is short, make room"
+                ) from exc
             raise ResourceError(
                 f"compute.ray_address={self._address!r}: no Ray cluster answers at {target!r}"
                 f" ({exc}); start one with `ray start --head`, or use ray_address: local"

@@ -16,6 +16,7 @@ from curate.errors import ConfigError, ReferenceFileError
 from curate.held import baseline_parts, read_held
 from curate.language import check_language
 from curate.manifest import IDENTITY
+from curate.pipeline.attempts import counted_attempts
 from curate.pipeline.cluster import Cluster
 from curate.pipeline.compute import plan_workers
 from curate.pipeline.mapping import map_rows, shard_rows, tallied
@@ -91,8 +92,9 @@ def _score(
 ) -> dict[str, str]:
     """Score and commit parts; returns part id -> error, of those that cannot be read."""
     preview = preview_of(work)
-    with tallied(Task("score", len(todo), shows_drops=preview is not None)) as tally:
-        job = PartJob(work.store, work.config, source, identity, preview, tally)
+    task = Task("score", len(todo), shows_drops=preview is not None)
+    with tallied(task) as tally, counted_attempts() as attempts:
+        job = PartJob(work.store, work.config, source, identity, preview, tally, attempts)
         shards = [part.as_shard() for part in todo]
         rows = _map(work.config, shards, ScorePartWorker, {"job": job}, resources)
         return {str(row["id"]): str(row["error"]) for row in rows if row["error"]}

@@ -20,6 +20,7 @@ from curate.held import read_held
 from curate.manifest import RunDir
 from curate.numerics.selection import Node
 from curate.outputs import Store
+from curate.pipeline.attempts import attempt
 from curate.pipeline.light import Batch, describe_root, shards_of, tell
 from curate.pipeline.sample_stage import pack
 from curate.workspace import REFERENCE_FOLDER
@@ -38,6 +39,7 @@ class PartJob:
     identity: str
     preview: Node | None
     tally: Any
+    attempts: Any
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,8 @@ class ScorePartWorker:
     def _score(self, part: Part) -> str:
         tally = self._job.tally
         try:
-            score_part(self._run, part, self._task, lambda counts: tell(tally, counts))
+            with attempt(self._job.attempts, part.as_shard()):
+                score_part(self._run, part, self._task, lambda counts: tell(tally, counts))
         except ShardError as exc:
             self._run.fail(part.as_shard(), str(exc))
             tally.add.remote({"shards": 1, "failed": 1})

@@ -28,6 +28,7 @@ from curate.pipeline.actors import (
     ScoreWorker,
     WorkerJob,
 )
+from curate.pipeline.attempts import counted_attempts
 from curate.pipeline.compute import ComputePlan, plan_compute
 from curate.pipeline.light import HashWorker
 from curate.pipeline.mapping import map_rows, shard_rows, tallied, unwrapped
@@ -141,13 +142,14 @@ def score(
         return {}
     handle = ReferenceHandle(identity, (ray.put(held),), run, folder, session.config)
     task = Task("score", len(shards), shows_drops=preview is not None)
-    with tallied(task) as tally:
+    with tallied(task) as tally, counted_attempts() as attempts:
         job = ScoreJob(
             worker=session.worker_job(run, tally),
             identity=identity,
             reference=handle,
             save_embeddings=session.config.output.save_embeddings,
             preview=preview,
+            attempts=attempts,
         )
         rows = session.map(shards, ScoreWorker, {"job": job})
         return {str(row["id"]): str(row["error"]) for row in rows if row["error"]}
