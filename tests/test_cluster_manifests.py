@@ -138,6 +138,7 @@ RAY = """#!/bin/bash
 echo "ray $*" >>"$CALLS"
 case "$*" in
   list*) echo '[{}, {}, {}]' ;;
+  "job submit -- true") ;;
   "job submit"*) sleep "${JOB_SECONDS:-0}" >/dev/null 2>&1; exit "${JOB_CODE:-0}" ;;
 esac
 """
@@ -196,7 +197,8 @@ def test_the_batch_script_starts_every_node_and_submits_the_job(tmp_path: Path) 
     assert len(started) == 2
     assert "--het-group=0 --nodes=1 --ntasks=1 --ntasks-per-node=1 --cpus-per-task=8" in started[0]
     assert "--het-group=1 --nodes=2 --ntasks=2 --ntasks-per-node=1 --cpus-per-task=16" in started[1]
-    (submitted,) = [line for line in calls(tmp_path) if line.startswith("ray job submit")]
+    *_, ready, submitted = calls(tmp_path)
+    assert ready == "ray job submit -- true"
     assert submitted.startswith("ray job submit --submission-id curate-42-0 -- python ")
     assert submitted.endswith("/jobs/run.py a.yaml --set output.run_dir=x")
 
@@ -222,7 +224,7 @@ def test_a_failed_job_fails_the_batch_script(tmp_path: Path) -> None:
 def test_a_preempted_batch_script_stops_the_job_and_queues_itself_again(tmp_path: Path) -> None:
     process = slurm(tmp_path, "a.yaml", JOB_SECONDS="30")
     deadline = time.monotonic() + 30
-    while not any("job submit" in line for line in calls(tmp_path)):
+    while not any("--submission-id" in line for line in calls(tmp_path)):
         assert time.monotonic() < deadline, "the job was not submitted"
         time.sleep(0.05)
     process.send_signal(signal.SIGTERM)
