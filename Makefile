@@ -18,7 +18,7 @@ PLATFORM_PACKAGES := ^(nvidia-|cuda-|triton==)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test check format bench paper wheel lock clean distclean
+.PHONY: help install demo test check format bench fuzz paper wheel lock clean distclean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -67,6 +67,9 @@ paper: install ## Redo the paper's analyses with the project's own models into d
 	rm -rf docs/fidelity && mkdir -p docs/fidelity
 	cp runs/paper/paper/results.json runs/paper/paper/tables/*.md runs/paper/paper/figures/*.png docs/fidelity/
 	rm docs/fidelity/table1.*
+
+fuzz: install ## Read 100,000 mutated shards and pools (hours); fewer: ARGS="--cases 2000 --seed 1"
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/fuzz.py $(ARGS)
 
 bench: install ## Measure memory over many shards (minutes)
 	$(BIN)/python benchmarks/memory.py $(ARGS)

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from curate.errors import ConfigError, SampleError
+from curate.image_guards import refuse_bombs
 
 FORMATS: Final = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP")
 """What the web holds under an image's name. Every other parser of Pillow stays out of reach."""
@@ -152,6 +153,7 @@ def decode(data: bytes, max_pixels: int) -> Image.Image:
     Raises:
         SampleError: `image_too_large` or `undecodable_image`, the cause chained.
     """
+    refuse_bombs(data, max_pixels)
     try:
         with _quiet_pillow, Image.open(BytesIO(data), formats=FORMATS) as image:
             width, height = image.size

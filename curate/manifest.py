@@ -16,6 +16,7 @@ import pyarrow as pa
 from curate.config import digest
 from curate.errors import AccountingError, OutputError, RunDirError
 from curate.outputs import Store, Written, table_bytes
+from curate.redact import redact
 from curate.schema import OK, REJECTIONS
 from curate.shards import Shard
 
@@ -254,7 +255,7 @@ class RunDir:
 
     def fail(self, shard: Shard, message: str) -> None:
         """Record that a shard could not be read; it is tried again by the next run."""
-        value = {"shard": shard.id, "url": shard.url, "error": message}
+        value = {"shard": shard.id, "url": shard.url, "error": redact(message)}
         self.store.write_json(f"{FAILED}/{shard.id}.json", value)
 
     def committed(self) -> frozenset[str]:

@@ -13,6 +13,9 @@ from curate.errors import SampleError
 JSON_DEPTH: Final = 64
 """Levels of nesting; img2dataset writes two. Python's own limit varies with version and stack."""
 
+KEY_LIMIT: Final = 4096
+"""Characters; a path is no longer on any file system, and rows hold keys until a shard is done."""
+
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _BRACKETS: Final = re.compile(r'\\.|["\[\]{}]', re.DOTALL)
 _SURROGATE_ESCAPE: Final = re.compile(r"\\u[dD][89a-fA-F]")

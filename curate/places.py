@@ -21,6 +21,7 @@ from fsspec.implementations.local import LocalFileSystem
 from fsspec.utils import get_protocol
 
 from curate.errors import ConfigError
+from curate.redact import NO_PASSWORDS, has_password, redact
 
 ID_LIMIT: Final = 200
 """Bytes; file systems allow 255 in a name, outputs and temporary files append to the id."""
@@ -33,7 +34,7 @@ def read_lists(specs: Iterable[str], base: Path | None, field: str) -> Iterator[
     """Replace every `@FILE` by the specifications that it lists. Raises ConfigError."""
     for spec in specs:
         if not spec.startswith("@"):
-            yield spec
+            yield _without_password(spec, field)
             continue
         lines = _read_list(spec, base, field)
         if not lines:
@@ -41,7 +42,13 @@ def read_lists(specs: Iterable[str], base: Path | None, field: str) -> Iterator[
         for line in lines:
             if line.startswith("@"):
                 raise ConfigError(f"{field}: {spec!r} names another list, {line!r}; give both")
-        yield from lines
+        yield from (_without_password(line, field) for line in lines)
+
+
+def _without_password(spec: str, field: str) -> str:
+    if has_password(spec):
+        raise ConfigError(f"{field}: {redact(spec)!r}: {NO_PASSWORDS}")
+    return spec
 
 
 def _read_list(spec: str, base: Path | None, field: str) -> list[str]:

@@ -12,6 +12,7 @@ from rich.table import Table
 from curate import subsets
 from curate.image_index import images_of
 from curate.manifest import MANIFEST, Counts, RunDir
+from curate.redact import redact
 from curate.schema import REJECTIONS
 from curate.sweep.report import sweep_notes, sweep_table
 from curate.thresholds import Threshold, explain, warning
@@ -123,8 +124,11 @@ def _print_failures(out: Console, failures: Mapping[str, str]) -> None:
 
 
 def printable(text: str) -> str:
-    """Names and errors may carry bytes of the data: show none that steers a terminal."""
-    return "".join(c if c.isprintable() else "�" for c in text)
+    """Names and errors may carry bytes of the data: show none that steers a terminal.
+
+    Secrets in URLs are not shown either.
+    """
+    return "".join(c if c.isprintable() else "�" for c in redact(text))
 
 
 def shown(text: str) -> str:

@@ -18,7 +18,7 @@ from typing import Any, Final
 from curate.byte_source import ByteStream
 from curate.config import Config
 from curate.errors import SampleError, ShardError
-from curate.members import derive_uid, parse_caption, parse_metadata, split_name
+from curate.members import KEY_LIMIT, derive_uid, parse_caption, parse_metadata, split_name
 from curate.shards import Shard
 from curate.tar import MEMBER_LIMIT, Member, TarReader
 from curate.tar_report import TarReport
@@ -32,6 +32,9 @@ NON_REGULAR: Final = "non_regular_members"
 OTHER_MEMBERS: Final = "other_members"
 MISSING_JSON: Final = "missing_json"
 DERIVED_UID: Final = "derived_uid"
+
+_SHOWN: Final = 300
+"""Characters of names in the detail of a rejection."""
 
 _UID: Final = re.compile(r"[0-9a-fA-F]{32}")
 
@@ -267,8 +270,9 @@ class ShardReader:
             self._verify(image, metadata)
         except SampleError as exc:
             self._rejected[exc.status] += 1
+            key = group.key[:KEY_LIMIT]
             return Rejection(
-                index, group.key, uid, is_derived, exc.status, exc.detail, group.offset, size
+                index, key, uid, is_derived, exc.status, exc.detail, group.offset, size
             )
         return Sample(
             index, group.key, uid, is_derived, image, caption, metadata, group.offset, size
@@ -284,7 +288,9 @@ class ShardReader:
 
     def _parts(self, group: _Group, *, duplicate: bool) -> tuple[bytes, bytes]:
         """Image and caption bytes of a sample that is whole and the first of its key."""
-        found = ", ".join(sorted(group.extensions)[:10])
+        found = ", ".join(sorted(group.extensions)[:10])[:_SHOWN]
+        if len(group.key) > KEY_LIMIT:
+            raise SampleError("invalid_key", f"{len(group.key)} characters; at most {KEY_LIMIT}")
         if group.key.rpartition("/")[2] == "" or group.extensions == {""}:
             raise SampleError("invalid_key", f"a name without stem or extension ({found})")
         if group.torn or (group.beside_loss and not group.is_whole):
@@ -292,7 +298,7 @@ class ShardReader:
         if duplicate:
             raise SampleError("duplicate_key", f"this key occurred before; it now brings: {found}")
         if group.repeated:
-            raise SampleError("duplicate_member", f"twice: {group.repeated}")
+            raise SampleError("duplicate_member", f"twice: {group.repeated[:_SHOWN]}")
         if group.image is None:
             raise SampleError("missing_image", f"members found: {found}")
         if group.text is None:

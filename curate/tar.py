@@ -44,6 +44,9 @@ EXTENSION_LIMIT: Final = 1024 * 1024
 
 _ZERO_BLOCK: Final = bytes(BLOCK)
 
+_SHOWN: Final = 200
+"""Characters of a member's name in a report; a PAX header may make it a megabyte long."""
+
 
 class Member(NamedTuple):
     r"""One member of the archive.
@@ -237,7 +240,7 @@ class TarReader:
             size = size if extension.size is None else extension.size
         name = raw_name.decode("utf-8", "backslashreplace")
         if extension is not None and extension.broken:
-            if self._skip_data(size, offset, repr(name)):
+            if self._skip_data(size, offset, repr(name[:_SHOWN])):
                 skipped = source.offset - offset
                 self._note(CORRUPT_HEADER, offset, f"malformed extension; {skipped} bytes skipped")
             return None
@@ -246,15 +249,15 @@ class TarReader:
         if regular and size <= limit:
             data = source.take(size)
             if data is None or not source.skip(-size % BLOCK):
-                self._note_cut(offset, repr(name), size)
+                self._note_cut(offset, repr(name[:_SHOWN]), size)
                 return None
             return Member(name, "regular", offset, data_offset, size, source.offset, data)
         if not regular and kind in _WITHOUT_DATA:
             size = 0
         if kind == b"S" and not self._skip_sparse_map():
-            self._note_cut(offset, repr(name), size)
+            self._note_cut(offset, repr(name[:_SHOWN]), size)
             return None
-        if not self._skip_data(size, offset, repr(name)):
+        if not self._skip_data(size, offset, repr(name[:_SHOWN])):
             return None
         return Member(
             name, "regular" if regular else "other", offset, data_offset, size, source.offset, None

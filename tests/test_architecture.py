@@ -27,6 +27,7 @@ FOUNDATION, NUMERICS, STAGE, PIPELINE, TRAINING, PAPER, ENTRY = range(7)
 LEVELS = {
     "curate.errors": FOUNDATION,
     "curate.schema": FOUNDATION,
+    "curate.redact": FOUNDATION,
     "curate.config": FOUNDATION,
     "curate.numerics": NUMERICS,
     "curate.pipeline": PIPELINE,

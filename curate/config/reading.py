@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 from curate.config.root import Config
 from curate.config.rules import Criteria
 from curate.errors import ConfigError
+from curate.redact import NO_PASSWORDS, find_password
 from curate.schema import RULE_COLUMNS
 
 
@@ -53,6 +54,8 @@ def _plain(tree: Mapping[str, Any], path: Path) -> dict[str, Any]:
 
 def parse_config(tree: Mapping[str, Any], source: str = "configuration") -> Config:
     """Validate a plain mapping. Raises ConfigError with one line per wrong field."""
+    if (place := find_password(tree)) is not None:
+        raise ConfigError(f"{source}: {place}: {NO_PASSWORDS}")
     try:
         return Config.model_validate(tree)
     except ValidationError as exc:

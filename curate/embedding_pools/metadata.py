@@ -187,11 +187,16 @@ class MetadataReader:
             for table in _tables(self._file, self._columns.names, size):
                 yield self._block(table, first)
                 first += table.num_rows
-        except (pa.ArrowException, OSError) as exc:
+        except (pa.ArrowException, OSError, ValueError) as exc:
             raise ShardError(
                 f"{self._part.url}: rows from {first} on cannot be read ({exc}); download the file"
                 " again"
             ) from exc
+        if first != self.rows:
+            raise ShardError(
+                f"{self._part.url}: {first} rows of the {self.rows} that its footer tells of;"
+                " download the file again"
+            )
 
     def _block(self, table: pa.Table, first: int) -> Block:
         rows, told = table.num_rows, self._columns.told

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Final
 
@@ -10,6 +11,10 @@ from numpy.lib import format as npy
 
 _READERS: Final = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 """Version 3.0 differs from 2.0 in names of fields alone, which an embedding has none of."""
+
+
+_ADDRESS: Final = re.compile(r" at 0x[0-9a-fA-F]+")
+"""Of objects of Python's parser, in its errors: equal runs write equal bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +55,8 @@ def read_header(stream: BinaryIO) -> Header:
     try:
         shape, fortran, dtype = _READERS[version](stream)
     except Exception as exc:  # of Python's own parsers and tokenizer, which read it
-        raise ValueError(f"its header is damaged ({type(exc).__name__}: {exc})"[:200]) from exc
+        told = _ADDRESS.sub("", f"{type(exc).__name__}: {exc}")[:200]
+        raise ValueError(f"its header is damaged ({told})") from exc
     if dtype.hasobject:
         raise ValueError("it holds Python objects, which are not unpickled; save it as float16")
     if dtype.kind != "f" or dtype.itemsize > np.dtype(np.float64).itemsize:

@@ -52,7 +52,7 @@ def parquet_at(path: Path, url: str) -> Iterator[pq.ParquetFile]:
     """Open the Parquet file at a local path, which came from `url`. Raises ShardError."""
     try:
         file = pq.ParquetFile(path)
-    except (pa.ArrowException, OSError) as exc:
+    except (pa.ArrowException, OSError, ValueError) as exc:  # names may be no UTF-8
         raise ShardError(
             f"{url}: cannot be read as Parquet: {exc}; check that it exists, or download it again"
         ) from exc

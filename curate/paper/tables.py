@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import pyarrow as pa
-import pyarrow.csv
 
+from curate.csv_cells import csv_bytes
 from curate.outputs import Store
 
 LOW: Final = "_low"
@@ -66,9 +65,7 @@ class Table:
         """Write NAME.md, NAME.csv and NAME.parquet into a folder of the store."""
         text = f"# {self.title}\n\n{self.to_markdown()}\n{self.note}\n"
         store.write_bytes(f"{folder}/{self.name}.md", text.encode())
-        sink = io.BytesIO()
-        pyarrow.csv.write_csv(self.columns, sink)
-        store.write_bytes(f"{folder}/{self.name}.csv", sink.getvalue())
+        store.write_bytes(f"{folder}/{self.name}.csv", csv_bytes(self.columns))
         store.write_table(f"{folder}/{self.name}.parquet", self.columns)
 
     def _is_number(self, name: str) -> bool:

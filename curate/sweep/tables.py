@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,8 +10,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.csv as csv
 
+from curate import csv_cells
 from curate import rules as rule_tests
 from curate.config import Rules
 from curate.manifest import Counts
@@ -171,9 +170,7 @@ def read_tables(store: Store, identity: str) -> SweepTables | None:
 def csv_bytes(table: pa.Table) -> bytes:
     """A table as CSV with a header; maps become `name: value` lists."""
     columns = {name: _flat(table[name]) for name in table.column_names}
-    buffer = io.BytesIO()
-    csv.write_csv(pa.table(columns), buffer)
-    return buffer.getvalue()
+    return csv_cells.csv_bytes(pa.table(columns))
 
 
 def _flat(column: pa.ChunkedArray) -> pa.ChunkedArray | pa.Array:
