@@ -68,7 +68,7 @@ paper: install ## Redo the paper's analyses with the project's own models into d
 	cp runs/paper/paper/results.json runs/paper/paper/tables/*.md runs/paper/paper/figures/*.png docs/fidelity/
 	rm docs/fidelity/table1.*
 
-fuzz: install ## Read 100,000 mutated shards and pools (hours); fewer: ARGS="--cases 2000 --seed 1"
+fuzz: install ## Read 100,000 mutated shards and pools (an hour); fewer: ARGS="--cases 2000 --seed 1"
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/fuzz.py $(ARGS)
 
 bench: install ## Measure memory over many shards (minutes)

@@ -1,19 +1,29 @@
 """What pictures cost before they are decoded, where a decoder would begin without asking.
 
-`images.decode` compares the size that Pillow reads from a header with the limit. Two formats do
+`images.decode` compares the size that Pillow reads from a header with the limit. Three formats do
 their harm beside that: a progressive JPEG of few bytes may hold ten thousand scans, each a pass
-over all of its pixels, and of a WebP the decoder allocates the canvas when the file is opened.
+over all of its pixels; of a WebP the decoder allocates the canvas when the file is opened; and a
+TIFF of 64 x 64 pixels may consist of one tile of 30,000 x 30,000, which is decoded whole.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Final
+
+from PIL import Image, JpegImagePlugin, TiffImagePlugin
 
 from curate.errors import SampleError
 
 JPEG_SCANS: Final = 500
 """Scans of a JPEG; encoders write one or about ten. It is the limit that libjpeg-turbo's own fuzz
 tests set, for the same reason."""
+
+SCAN_PIXELS: Final = 2_000_000_000
+"""Pixels times scans of a JPEG: forty passes over 50 Mpixel, some five seconds of a core."""
+
+_TILE_SIDES: Final = (322, 323)
+"""TIFF 6.0's TileWidth and TileLength."""
 
 _SCAN: Final = b"\xff\xda"
 """Start of a scan. In compressed data 0xFF is followed by 0x00 or a restart marker, so that only
@@ -36,6 +46,30 @@ def refuse_bombs(data: bytes, max_pixels: int) -> None:
         if width * height > max_pixels:
             raise SampleError(
                 "image_too_large", f"{width} x {height} pixels; the limit is {max_pixels}"
+            )
+
+
+def refuse_layout(image: Image.Image, data: bytes, max_pixels: int) -> None:
+    """Refuse an opened picture, of a size that is allowed, whose inner layout is not.
+
+    Raises:
+        SampleError: `undecodable_image` for a JPEG whose scans pass over more than SCAN_PIXELS,
+            `image_too_large` for a TIFF whose tiles have over `max_pixels`.
+    """
+    if isinstance(image, JpegImagePlugin.JpegImageFile):
+        passed = data.count(_SCAN) * image.width * image.height
+        if passed > SCAN_PIXELS:
+            raise SampleError(
+                "undecodable_image", f"{passed} pixels times scans; the limit is {SCAN_PIXELS}"
+            )
+    elif isinstance(image, TiffImagePlugin.TiffImageFile):
+        sides = [image.tag_v2.get(tag, 1) for tag in _TILE_SIDES]
+        if not all(isinstance(side, int) for side in sides):
+            raise SampleError("undecodable_image", f"tiles of {sides[0]} x {sides[1]}"[:500])
+        if math.prod(sides) > max_pixels:
+            raise SampleError(
+                "image_too_large",
+                f"tiles of {sides[0]} x {sides[1]} pixels; the limit is {max_pixels}",
             )
 
 

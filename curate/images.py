@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from curate.errors import ConfigError, SampleError
-from curate.image_guards import refuse_bombs
+from curate.image_guards import refuse_bombs, refuse_layout
 
 FORMATS: Final = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP")
 """What the web holds under an image's name. Every other parser of Pillow stays out of reach."""
@@ -161,6 +161,7 @@ def decode(data: bytes, max_pixels: int) -> Image.Image:
                 raise SampleError(
                     "image_too_large", f"{width} x {height} pixels; the limit is {max_pixels}"
                 )
+            refuse_layout(image, data, max_pixels)
             image.load()
             return _to_rgb(image)
     except Image.DecompressionBombError as exc:

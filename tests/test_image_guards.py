@@ -5,11 +5,13 @@ from __future__ import annotations
 import struct
 import time
 import tracemalloc
+import zlib
 
 import pytest
 from factories import encode, jpeg, picture
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from curate.errors import SampleError
 from curate.image_guards import JPEG_SCANS, refuse_bombs
@@ -80,6 +82,31 @@ def test_previews_do_not_make_a_scan_too_many() -> None:
     )
     data = jpeg()
     assert status_of(data[:2] + preview + data[2:]) == "ok"
+
+
+def test_scans_are_weighed_by_their_pixels() -> None:
+    data = encode(Image.new("L", (7000, 7000)), "JPEG", progressive=True)
+    at, end = data.rindex(b"\xff\xda"), data.rindex(b"\xff\xd9")
+    repeated = data[:end] + data[at:end] * 40 + data[end:]
+    with pytest.raises(SampleError, match="the limit is 2000000000") as caught:
+        decode(repeated, LIMIT)
+    assert caught.value.status == "undecodable_image"
+
+
+def tiled(side: int) -> bytes:
+    """A TIFF of 64 x 64 grey pixels in one deflated tile, as the header tells."""
+    content = zlib.compress(bytes(min(side, 64) ** 2))
+    entries = ((256, 64), (257, 64), (258, 8), (259, 8), (262, 1), (277, 1), (322, side),
+               (323, side), (324, 8 + 2 + 10 * 12 + 4), (325, len(content)))  # fmt: skip
+    directory = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in entries)
+    return b"II*\0\x08\0\0\0" + struct.pack("<H", 10) + directory + bytes(4) + content
+
+
+def test_tiles_larger_than_the_limit_are_refused() -> None:
+    assert decode(tiled(64), LIMIT).size == (64, 64)
+    with pytest.raises(SampleError, match="tiles of 30000 x 30000 pixels") as caught:
+        decode(tiled(30_000), LIMIT)
+    assert caught.value.status == "image_too_large"
 
 
 def test_counting_costs_nothing() -> None:

@@ -530,3 +530,16 @@ def test_real_shards_hold_what_their_statistics_say(shared_data: Path, pattern: 
         assert sum(reader.report.rejected.values()) == {"dev-00100": 1, "dev-00101": 2}.get(
             shard.id, 0
         )
+
+
+def test_megabytes_of_names_do_not_reach_the_rows() -> None:
+    long_key, long_ending = "k" * 5000, "y." + "e" * 500_000
+    members = [*sample_members("a"), (f"{long_key}.jpg", b"x"), (long_ending, b"x")]
+    rows, report = read_shard(tar_bytes(members, tarfile.GNU_FORMAT))
+    assert outcomes(rows) == [("a", "ok"), ("k" * 4096, "invalid_key"), ("y", "missing_image")]
+    assert isinstance(rows[1], Rejection)
+    assert isinstance(rows[2], Rejection)
+    assert rows[1].detail == "5000 characters; at most 4096"
+    assert len(rows[2].detail) < 400
+    assert report.read == 3
+    assert rows[1].uid == derive_uid("shard", long_key)

@@ -532,3 +532,10 @@ def test_a_generated_shard_has_no_damage() -> None:
     found, report = read(shard_bytes(5))
     assert len(found) == 15
     assert report.damage == ()
+
+
+def test_a_megabyte_of_a_name_does_not_reach_the_report() -> None:
+    data = tar_bytes([("n" * 500_000, bytes(2000))], tarfile.GNU_FORMAT)
+    _, report = read(data[: -len(END_BLOCKS) - 10_000])
+    assert kinds(report)[0] == "truncated"
+    assert len(report.damage[0].detail) < 300
