@@ -12,6 +12,9 @@ from numpy.lib import format as npy
 _READERS: Final = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 """Version 3.0 differs from 2.0 in names of fields alone, which an embedding has none of."""
 
+WIDTH_LIMIT: Final = 16_384
+"""Columns; embeddings have some thousands at most. Arrays are read thousands of rows at a time, of
+which a compressed npz may hold gigabytes in a few megabytes."""
 
 _ADDRESS: Final = re.compile(r" at 0x[0-9a-fA-F]+")
 """Of objects of Python's parser, in its errors: equal runs write equal bytes."""
@@ -65,6 +68,8 @@ def read_header(stream: BinaryIO) -> Header:
         raise ValueError(f"its shape is {shape}; expected one row per pair, [n, d]")
     if shape[1] < 1:
         raise ValueError(f"its shape is {shape}; expected at least one column")
+    if shape[1] > WIDTH_LIMIT:
+        raise ValueError(f"its shape is {shape}; embeddings have at most {WIDTH_LIMIT} columns")
     if fortran:
         raise ValueError("it is in Fortran order; save np.ascontiguousarray of it")
     return Header(int(shape[0]), int(shape[1]), dtype, stream.tell())

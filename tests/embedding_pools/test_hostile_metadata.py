@@ -49,3 +49,14 @@ def test_what_is_told_of_a_header_is_the_same_each_time() -> None:
         read_header(io.BytesIO(data))
     assert "Call object" in str(caught.value)
     assert " at 0x" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("width", "allowed"), [(16_384, True), (16_385, False), (1 << 40, False)])
+def test_rows_of_gigabytes_are_refused_by_the_header(width: int, allowed: bool) -> None:
+    text = f"{{'descr': '<f2', 'fortran_order': False, 'shape': (1, {width}), }}\n".encode()
+    stream = io.BytesIO(b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text)
+    if allowed:
+        assert read_header(stream).width == width
+    else:
+        with pytest.raises(ValueError, match="at most 16384 columns"):
+            read_header(stream)
