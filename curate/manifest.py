@@ -251,7 +251,7 @@ class RunDir:
         """Make a shard's outputs count. Raises AccountingError if they do not balance."""
         marker.counts.check(f"shard {marker.shard}")
         self.store.write_json(f"{STATE}/{marker.shard}.json", marker.to_json())
-        self.store.remove(f"{FAILED}/{marker.shard}.json")
+        self.store.remove_file(f"{FAILED}/{marker.shard}.json")
 
     def fail(self, shard: Shard, message: str) -> None:
         """Record that a shard could not be read; it is tried again by the next run."""

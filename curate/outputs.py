@@ -1,7 +1,8 @@
 """Files that appear whole or not at all, on local disks and on fsspec stores.
 
 Local files are written under a temporary name beside their place, flushed to the disk, and
-renamed. Object stores make an object visible when its upload completes, which is as good.
+renamed. Object stores make an object visible when its upload completes, which is as good. Requests
+to them are about whole objects, so that each can be repeated after a transient error.
 """
 
 from __future__ import annotations
@@ -11,18 +12,23 @@ import json
 import os
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, Protocol, cast
+from typing import Any, BinaryIO, Protocol, TypeVar, cast
 
 import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
+from curate import retrying
 from curate.errors import OutputError
+from curate.remote_file import RemoteFile
+from curate.retrying import is_transient
+
+T = TypeVar("T")
 
 PARQUET_OPTIONS: dict[str, Any] = {"compression": "zstd", "compression_level": 3}
 TEMPORARY_SUFFIX = ".partial"
@@ -88,7 +94,8 @@ class Store:
         stripped = url.rstrip("/")
         # The slashes of a root, `/` or `memory://`, are not trailing ones.
         place = url if not stripped or stripped.endswith(":") else stripped
-        self.fs, self._root = fsspec.core.url_to_fs(place)
+        # Without a cache of listings: other processes write here too.
+        self.fs, self._root = fsspec.core.url_to_fs(place, use_listings_cache=False)
         self.is_local = isinstance(self.fs, LocalFileSystem)
         # A relative path would mean another folder in a worker process.
         self.url = self._root if self.is_local else place
@@ -105,12 +112,17 @@ class Store:
 
     def exists(self, relative: str) -> bool:
         """Tell whether a file or folder is there."""
-        return bool(self.fs.exists(self.path(relative)))
+        path = self.path(relative)
+        return bool(self._read(lambda: self.fs.exists(path), path))
 
     def names(self, relative: str, suffix: str) -> list[str]:
-        """List the files of a folder that end in `suffix`, sorted; empty without the folder."""
+        """List the files of a folder that end in `suffix`, sorted; empty without the folder.
+
+        On an object store this is one request for every thousand objects, one after the other.
+        """
+        path = self.path(relative)
         try:
-            entries = self.fs.ls(self.path(relative), detail=False, refresh=True)
+            entries = self._ask(lambda: self.fs.ls(path, detail=False, refresh=True), path)
         except FileNotFoundError:
             return []
         names = (PurePosixPath(entry).name for entry in entries)
@@ -118,8 +130,17 @@ class Store:
 
     def remove(self, relative: str) -> None:
         """Remove a file or a folder with its content; nothing happens if it is not there."""
+        path = self.path(relative)
         try:
-            self.fs.rm(self.path(relative), recursive=True)
+            self._ask(lambda: self.fs.rm(path, recursive=True), path)
+        except FileNotFoundError:
+            return
+
+    def remove_file(self, relative: str) -> None:
+        """Remove a file; nothing happens if it is not there. One request, without a listing."""
+        path = self.path(relative)
+        try:
+            self._ask(lambda: self.fs.rm_file(path), path)
         except FileNotFoundError:
             return
 
@@ -132,11 +153,19 @@ class Store:
             for left in list(Path(self._root).rglob(f"*{TEMPORARY_SUFFIX}")):
                 left.unlink(missing_ok=True)
 
+    def _ask(self, request: Callable[[], T], path: str) -> T:
+        # A disk is asked once: what it refuses it refuses again.
+        return request() if self.is_local else retrying.RETRY.call(request, path)
+
+    def _read(self, request: Callable[[], T], path: str) -> T:
+        return request() if self.is_local else retrying.RETRY.call_within(request, path)
+
     # --- reading ---------------------------------------------------------------------------
 
     def read_bytes(self, relative: str) -> bytes:
         """Read a whole file. Raises FileNotFoundError."""
-        return cast(bytes, self.fs.cat_file(self.path(relative)))
+        path = self.path(relative)
+        return cast(bytes, self._ask(lambda: self.fs.cat_file(path), path))
 
     def read_json(self, relative: str) -> Any:
         """Read a JSON file. Raises FileNotFoundError, and OutputError if it is not JSON."""
@@ -152,7 +181,7 @@ class Store:
 
         Raises:
             FileNotFoundError: it is not there.
-            OutputError: it is damaged or lacks a column.
+            OutputError: it is damaged or lacks a column, or the store fails for good.
         """
         # Opened apart: what goes wrong from here on is the content's fault, not the storage's.
         with self._open(relative) as file:
@@ -163,15 +192,29 @@ class Store:
                     table = parquet.read(columns=columns, use_threads=False)
                 return table.select(columns)  # Arrow leaves out in silence what is not there
             except (pa.ArrowException, OSError, ValueError, KeyError) as exc:
+                if not self.is_local and is_transient(exc):  # the content is not to blame
+                    raise OutputError(
+                        f"{self.path(relative)} cannot be read: {exc!r}; check the storage and"
+                        " run again"
+                    ) from exc
                 raise OutputError(
                     f"{self.path(relative)} is not a readable Parquet file ({exc}); delete it and"
                     " its marker under state/, and run again"
                 ) from exc
 
+    def open_file(self, relative: str) -> BinaryIO:
+        """Open a file for reading from its beginning. Raises FileNotFoundError."""
+        path = self.path(relative)
+        opened = self.fs.open(path, "rb") if self.is_local else self._open_remote(path)
+        return cast(BinaryIO, opened)
+
     def _open(self, relative: str) -> Any:
         # Arrow's own reader leaves the interpreter's lock alone, so that two threads can read.
         path = self.path(relative)
-        return pa.OSFile(path) if self.is_local else self.fs.open(path, "rb")
+        return pa.OSFile(path) if self.is_local else self._open_remote(path)
+
+    def _open_remote(self, path: str) -> RemoteFile:
+        return RemoteFile(lambda: self.fs.open(path, "rb"), path)
 
     # --- writing ---------------------------------------------------------------------------
 
@@ -216,7 +259,8 @@ class Store:
             with staged.open("xb") as file:
                 yield _Hashing(file, target)
             with _refusals(target):
-                self.fs.put_file(str(staged), target)
+                # Repeated whole: until an upload completes, nothing of it is to be seen.
+                self._ask(lambda: self.fs.put_file(str(staged), target), target)
 
     def write_bytes(self, relative: str, data: bytes) -> Written:
         """Write a whole file atomically."""

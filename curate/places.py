@@ -6,13 +6,14 @@ a complaint names.
 
 from __future__ import annotations
 
+import io
 import os
 import posixpath
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
 import fsspec
@@ -20,8 +21,11 @@ from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.utils import get_protocol
 
+from curate import retrying
 from curate.errors import ConfigError
 from curate.redact import NO_PASSWORDS, has_password, redact
+
+T = TypeVar("T")
 
 ID_LIMIT: Final = 200
 """Bytes; file systems allow 255 in a name, outputs and temporary files append to the id."""
@@ -53,11 +57,17 @@ def _without_password(spec: str, field: str) -> str:
 
 def _read_list(spec: str, base: Path | None, field: str) -> list[str]:
     try:
-        with fsspec.open(anchored(spec[1:], base), "rt", encoding="utf-8") as file:
-            lines = [line.partition("#")[0].strip() for line in file]
+        place = anchored(spec[1:], base)
+        text = ask(lambda: _read_text(place), place)
+        lines = [line.partition("#")[0].strip() for line in io.StringIO(text, newline=None)]
     except (OSError, ValueError, ImportError) as exc:
         raise ConfigError(f"{field}: cannot read the list {spec!r}: {exc}; check the path") from exc
     return [line for line in lines if line]
+
+
+def _read_text(place: str) -> str:
+    with fsspec.open(place, "rt", encoding="utf-8") as file:
+        return str(file.read())
 
 
 def is_local(url: str) -> bool:
@@ -96,6 +106,11 @@ def filesystem_of(url: str) -> tuple[Any, str]:
     return filesystem, str(path)
 
 
+def ask(request: Callable[[], T], url: str) -> T:
+    """Make an idempotent request about a place; of a remote one, again after transient errors."""
+    return request() if is_local(url) else retrying.RETRY.call(request, url.partition("?")[0])
+
+
 def glob(url: str, field: str) -> Iterator[tuple[str, int | None]]:
     """The URL and size of every file that a pattern matches. Raises ConfigError."""
     local = is_local(url)
@@ -103,7 +118,7 @@ def glob(url: str, field: str) -> Iterator[tuple[str, int | None]]:
         raise ConfigError(f"{field}: {url!r}: no glob in a chained URL; use braces or @FILE")
     try:
         filesystem, pattern = filesystem_of(url)
-        found = filesystem.glob(pattern, detail=True)
+        found = ask(lambda: filesystem.glob(pattern, detail=True), url)
     except Exception as exc:  # drivers raise their own, unrelated classes
         raise ConfigError(f"{field}: cannot list {url!r}: {exc!r}; check access") from exc
     files: dict[str, int | None] = {}

@@ -9,9 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Final, cast
-
-import fsspec
+from typing import Any, BinaryIO, Final, cast
 
 from curate.braces import expand_braces
 from curate.errors import ConfigError, ShardError
@@ -20,10 +18,12 @@ from curate.places import (
     anchored,
     check_protocol,
     file_ids,
+    filesystem_of,
     glob,
     is_local,
     read_lists,
 )
+from curate.remote_file import RemoteFile
 
 FIELD: Final = "input.shards"
 """The configuration field that every complaint about a shard list names."""
@@ -119,18 +119,31 @@ def shard_ids(urls: Sequence[str]) -> dict[str, str]:
 def open_shard(shard: Shard) -> BinaryIO:
     """Open a shard for buffered reading from its beginning.
 
+    One of an object store resumes after transient errors, see `remote_file`; one on a disk does
+    not, where an error of reading is there to stay.
+
     Raises:
         ShardError: it cannot be opened; the message names the URL.
     """
     try:
         if is_local(shard.url):
             return Path(shard.url).open("rb", buffering=LOCAL_BUFFER)
-        remote = fsspec.open(shard.url, "rb", block_size=REMOTE_BLOCK, cache_type="readahead")
-        return cast("BinaryIO", remote.open())
+        return cast("BinaryIO", RemoteFile(lambda: _open_remote(shard.url), _shown(shard.url)))
     except Exception as exc:  # drivers raise their own, unrelated classes
         raise ShardError(
             f"{shard.url}: cannot be opened: {exc!r}; check that it exists and may be read"
         ) from exc
+
+
+def _open_remote(url: str) -> Any:
+    # `fsspec.open` would hand these options to the driver itself, and that of S3 refuses them.
+    filesystem, path = filesystem_of(url)
+    return filesystem.open(path, "rb", block_size=REMOTE_BLOCK, cache_type="readahead")
+
+
+def _shown(url: str) -> str:
+    # What follows the question mark of a signed URL is its secret.
+    return url.partition("?")[0] if "://" in url else url
 
 
 def read_beside(shard: Shard, ending: str) -> bytes | None:

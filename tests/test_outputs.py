@@ -107,6 +107,14 @@ def test_names_are_sorted_and_filtered(store: Store) -> None:
     assert store.names("folder", "") == []
 
 
+def test_one_file_is_removed_alone(store: Store) -> None:
+    store.write_bytes("folder/a", b"1")
+    store.write_bytes("folder/ab", b"2")
+    store.remove_file("folder/a")
+    store.remove_file("folder/a")
+    assert store.names("folder", "") == ["ab"]
+
+
 def test_what_is_missing_is_file_not_found(store: Store) -> None:
     assert not store.exists("none")
     for read in (store.read_bytes, store.read_json, store.read_table):

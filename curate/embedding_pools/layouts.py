@@ -24,6 +24,7 @@ from curate.errors import ConfigError
 from curate.places import (
     MAGIC,
     anchored,
+    ask,
     check_protocol,
     file_ids,
     filesystem_of,
@@ -259,7 +260,7 @@ def _entries(url: str, field: str) -> dict[str, tuple[str, int | None]]:
         }
     try:
         filesystem, path = filesystem_of(url)
-        found: list[dict[str, Any]] = filesystem.ls(path, detail=True)
+        found: list[dict[str, Any]] = ask(lambda: filesystem.ls(path, detail=True), url)
     except Exception as exc:  # drivers raise their own, unrelated classes
         raise ConfigError(f"{field}: cannot list {url!r}: {exc!r}; check access") from exc
     return {
@@ -271,6 +272,6 @@ def _entries(url: str, field: str) -> dict[str, tuple[str, int | None]]:
 def _exists(url: str, field: str) -> bool:
     try:
         filesystem, path = filesystem_of(url)
-        return bool(filesystem.exists(path))
+        return bool(ask(lambda: filesystem.exists(path), url))
     except Exception as exc:  # drivers raise their own, unrelated classes
         raise ConfigError(f"{field}: cannot look at {url!r}: {exc!r}; check access") from exc

@@ -78,7 +78,7 @@ def verify_files(
 
 def hash_file(store: Store, relative: str) -> tuple[int, str]:
     """Size and sha256 of a file. Raises FileNotFoundError."""
-    with store.fs.open(store.path(relative), "rb") as file:
+    with store.open_file(relative) as file:
         digest, size = hashlib.sha256(), 0
         while data := file.read(HASH_BYTES):
             digest.update(data)

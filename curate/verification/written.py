@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, BinaryIO, cast
+from typing import Any
 
 from curate import image_subsets
 from curate.deciding import count_decisions
@@ -113,7 +113,7 @@ def _verify_images(
 def _compare_members(
     run: RunDir, kept: KeptSamples, marker: FilterMarker, path: str
 ) -> Iterator[str]:
-    with run.store.fs.open(run.store.path(path), "rb") as output:
+    with run.store.open_file(path) as output:
         for piece in marker.pieces:
             rows = kept.rows(run.store, piece)
             shard = kept.source(run.store, piece.shard)
@@ -127,6 +127,6 @@ def _compare_members(
                 for key, offset, size in spans:
                     if output.read(size) != read_range(source, offset, size):
                         yield f"{path}: members of {key!r} differ from {shard.url}"
-        rest = cast(BinaryIO, output).read()
+        rest = output.read()
         if rest.strip(b"\0"):
             yield f"{path}: {len(rest)} bytes follow the last sample"
