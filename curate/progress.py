@@ -18,7 +18,7 @@ PLAIN_SECONDS: Final = 10.0
 """How often a log that no one watches gets a line."""
 
 Snapshot = Mapping[str, int]
-"""Counts so far: shards, failed, read, rejected, dropped; missing ones are zero."""
+"""Counts so far: shards, failed, read, rejected, dropped, alarms; missing ones are zero."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,8 @@ def render(task: Task, counts: Snapshot, seconds: float) -> str:
         parts.append(f"{100 * counts.get('rejected', 0) / read:.1f} % rejected")
     if counts.get("failed"):
         parts.append(f"{counts['failed']} unreadable")
+    if counts.get("alarms"):
+        parts.append(f"{counts['alarms']} alarms")
     if 0 < done < task.total:
         parts.append(f"{_clock(seconds / done * (task.total - done))} left")
     elif done == task.total:

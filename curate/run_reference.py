@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from curate import reference_files, rules
+from curate.alarms import Watch, expected_drops
 from curate.errors import RunDirError
 from curate.numerics.selection import Node
 from curate.outputs import Store
@@ -14,6 +15,7 @@ from curate.reference import Reference, Sample
 from curate.workspace import (
     FIT_IDENTITY,
     REFERENCE_FOLDER,
+    SAMPLE_SCORES,
     Outcome,
     Workspace,
     configured_parts,
@@ -85,3 +87,19 @@ def preview_of(work: Workspace) -> Node | None:
     if rules.needs_reference(chosen):
         sample = reference_files.load_sample_table(work.store, REFERENCE_FOLDER)
     return rules.build(chosen, {}, sample)
+
+
+def watch_of(work: Workspace, preview: Node | None) -> Watch:
+    """What raises alarms while the run is scored.
+
+    Args:
+        work: the run, with its Reference where it has one.
+        preview: the rules, where they can be decided while scoring.
+    """
+    if preview is None or not work.store.exists(SAMPLE_SCORES):
+        return Watch()
+    sample = reference_files.load_sample_table(work.store, REFERENCE_FOLDER)
+    needed = {"status", "uid", *rules.columns_of(work.config.rules)}
+    if not needed <= set(sample.column_names):
+        return Watch()  # the run itself is the measure
+    return Watch(drops=expected_drops(sample, preview))

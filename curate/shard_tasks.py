@@ -7,7 +7,7 @@ number of times; it skips what is committed and otherwise ends in the same bytes
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import pyarrow as pa
@@ -81,6 +81,7 @@ def score_shard(
     if task.preview is not None:
         dropped = count_dropped(table, task.preview)
         observe(Counts(dropped={"rules": dropped}))
+        return replace(counts, kept=counts.scored - dropped, dropped={"rules": dropped})
     return counts
 
 

@@ -29,6 +29,7 @@ def test_a_line_says_shards_speed_shares_and_time_left() -> None:
     )
     assert "dropped" not in render(Task("score", 9), counts, 10.0)
     assert render(TASK, counts | {"failed": 2}, 10.0).count("2 unreadable") == 1
+    assert render(TASK, counts | {"alarms": 2}, 10.0).count("2 alarms") == 1
     assert render(TASK, counts | {"shards": 9}, 3725.0).endswith("1:02:05 in all")
 
 

@@ -258,6 +258,7 @@ def test_a_preview_counts_what_the_rules_would_drop(
     counts = score_shard(run, shard, task, client, seen.append)
     assert sum(sum(c.dropped.values()) for c in seen) == 2
     assert sum(c.read for c in seen) == counts.read == 7
+    assert (counts.kept, counts.dropped) == (4, {"rules": 2})
     assert run.require_marker("00000").counts.dropped == {}
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -71,7 +71,7 @@ def score_part(run: RunDir, part: Part, task: PartTask, observe: Observe) -> Cou
     it again. Of an npz that is not compressed or local, what is read is checked against its CRC.
 
     Returns:
-        Its counts. With `task.preview`, `dropped` was reported to `observe`.
+        Its counts. With `task.preview`, `kept` and `dropped` are what those rules would do.
 
     Raises:
         ShardError: the part cannot be read; names the file, the field and the remedy.
@@ -108,7 +108,9 @@ def score_part(run: RunDir, part: Part, task: PartTask, observe: Observe) -> Cou
     )
     run.commit(marker)
     if task.preview is not None:
-        observe(Counts(dropped={"rules": count_dropped(table, task.preview)}))
+        dropped = count_dropped(table, task.preview)
+        observe(Counts(dropped={"rules": dropped}))
+        return replace(counts, kept=counts.scored - dropped, dropped={"rules": dropped})
     return counts
 
 

@@ -60,6 +60,7 @@ class Tally:
         self._exporter.count(by_reason(counts))
         for alarm in self._watch.add(counts) if self._watch is not None else ():
             self._exporter.alarm(alarm.kind)
+            self._counts["alarms"] += 1
             self._alarms.append(str(alarm))
 
     def snapshot(self) -> dict[str, int]:
