@@ -25,6 +25,7 @@ from curate import __version__
 from curate.config import Config, digest
 from curate.errors import OutputError
 from curate.outputs import Store
+from curate.redact import HIDDEN, redact
 
 LOGGER: Final = logging.getLogger(__name__)
 
@@ -37,9 +38,6 @@ MAX_LISTED: Final = 20
 MAX_TEXT: Final = 500
 """Characters of a text that are kept."""
 
-_USER_INFO: Final = re.compile(r"(?<=://)[^/\s@]+@")
-_QUERY: Final = re.compile(r"(?<=\w)\?[^\s'\"<>)]*")
-"""Presigned URLs carry their signature behind the question mark."""
 _SECRET: Final = re.compile(
     r"(?i)\b((?:\w*[_-])?(?:secret|token|password|passwd|signature|credential|api_?key|access_?key"
     r"|authorization)(?:[_-]\w*)?)(['\"]?\s*[=:]\s*['\"]?)(?:bearer\s+)?[^\s'\",;&]+"
@@ -47,15 +45,12 @@ _SECRET: Final = re.compile(
 _HUGGING_FACE: Final = re.compile(r"\bhf_[A-Za-z0-9]{8,}")
 _AWS: Final = re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{12,}")
 
-HIDDEN: Final = "…"
-
 
 def without_secrets(text: str) -> str:
     """The text without what looks like a credential, at most `MAX_TEXT` characters of it."""
-    text = _QUERY.sub("?" + HIDDEN, _USER_INFO.sub(HIDDEN + "@", text))
-    text = _SECRET.sub(rf"\1\2{HIDDEN}", text)
+    text = _SECRET.sub(rf"\1\2{HIDDEN}", redact(text))
     text = _AWS.sub(HIDDEN, _HUGGING_FACE.sub(HIDDEN, text))
-    return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + HIDDEN
+    return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"
 
 
 def line_of(event: str, now: float, fields: Mapping[str, Any]) -> bytes:

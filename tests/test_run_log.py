@@ -71,7 +71,7 @@ def test_a_failure_and_a_stop_are_told(tmp_path: Path) -> None:
         raise KeyboardInterrupt
     ends = [e for e in read_log(store) if e["event"] == "stage ends"]
     assert (ends[0]["outcome"], ends[0]["error"]) == ("failed", "ShardError")
-    assert ends[0]["message"] == "s3://…@bucket/x.tar is gone"
+    assert ends[0]["message"] == "s3://key:***@bucket/x.tar is gone"
     assert ends[1]["outcome"] == "stopped"
 
 
