@@ -122,10 +122,14 @@ class Store:
         """
         path = self.path(relative)
         try:
-            entries = self._ask(lambda: self.fs.ls(path, detail=False, refresh=True), path)
+            if self.is_local:  # fsspec would ask for the properties of every one of a million files
+                with os.scandir(path) as found:
+                    names = [entry.name for entry in found]
+            else:
+                entries = self._ask(lambda: self.fs.ls(path, detail=False, refresh=True), path)
+                names = [PurePosixPath(entry).name for entry in entries]
         except FileNotFoundError:
             return []
-        names = (PurePosixPath(entry).name for entry in entries)
         return sorted(name for name in names if name.endswith(suffix))
 
     def remove(self, relative: str) -> None:
