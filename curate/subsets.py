@@ -198,10 +198,7 @@ _SHARD_COUNTS: Final = pa.schema(
 
 def names(store: Store) -> list[str]:
     """Names of the subsets in a run directory, sorted."""
-    if not store.exists("subsets"):
-        return []
-    entries = store.fs.ls(store.path("subsets"), detail=False, refresh=True)
-    return sorted(str(entry).rstrip("/").rpartition("/")[2] for entry in entries)
+    return store.names("subsets", "")
 
 
 def load(store: Store, name: str) -> Subset | None:

@@ -24,6 +24,7 @@ from curate.config import BaselinesConfig, TargetKeys
 from curate.errors import OutputError, RunDirError, TargetError
 from curate.numerics.alignment import second_moment
 from curate.outputs import Store
+from curate.remote_file import RemoteFile
 
 Float64 = npt.NDArray[np.float64]
 Float32 = npt.NDArray[np.float32]
@@ -156,10 +157,11 @@ def _arrays(
 @contextmanager
 def _opened(path: str) -> Iterator[Any]:
     fs, place = fsspec.core.url_to_fs(path)
-    with fs.open(place, "rb") as file:
+    local = isinstance(fs, LocalFileSystem)
+    with fs.open(place, "rb") if local else RemoteFile(lambda: fs.open(place), place) as file:
         magic = file.read(len(NPY_MAGIC))
         file.seek(0)
-        if magic == NPY_MAGIC and isinstance(fs, LocalFileSystem):
+        if magic == NPY_MAGIC and local:
             # Mapped, an array larger than memory still gives its moments.
             yield np.load(place, mmap_mode="r", allow_pickle=False)
         else:
