@@ -29,6 +29,9 @@ from curate.redact import HIDDEN, redact
 
 LOGGER: Final = logging.getLogger(__name__)
 
+PROJECT: Final = "curate"
+"""The logger above those of all modules."""
+
 LOCAL: Final = "log.jsonl"
 FOLDER: Final = "logs"
 
@@ -121,16 +124,25 @@ class RunLog:
             self.event("unreadable shards", number=len(failures), first=first)
 
     @contextmanager
-    def command(self, name: str, config: Config) -> Iterator[None]:
-        """Log the begin and the end of a command, and how it ended.
+    def command(self, name: str, config: Config) -> Iterator[dict[str, Any]]:
+        """Log the begin and the end of a command, how it ended, and what it warned of.
 
         Args:
             name: of the command.
             config: of which the log holds the digest, as config.yaml in the run directory has it.
+
+        Yields:
+            A mapping for what is known at its end, such as the seconds of its stages.
         """
         told = digest(config.model_dump(mode="json"))
-        with self._timed("command", command=name, configuration=told, curate=__version__):
-            yield
+        recorder, project = _Recorder(self), logging.getLogger(PROJECT)
+        project.addHandler(recorder)
+        try:
+            begins = {"command": name, "configuration": told, "curate": __version__}
+            with self._timed("command", **begins) as found:
+                yield found
+        finally:
+            project.removeHandler(recorder)
 
     @contextmanager
     def stage(self, name: str, **fields: Any) -> Iterator[dict[str, Any]]:
@@ -163,6 +175,21 @@ class RunLog:
             seconds = time.monotonic() - begin
             named = {key: value for key, value in fields.items() if key == what}
             self.event(f"{what} ends", **named, seconds=seconds, **ended, **found)
+
+
+class _Recorder(logging.Handler):
+    """Writes the project's warnings, alarms among them, into a run log."""
+
+    def __init__(self, log: RunLog) -> None:
+        super().__init__(logging.WARNING)
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.name != __name__:  # else one that cannot be written would be written about
+            self._log.event("warning", text=record.getMessage())
+        # Python shows warnings on stderr only as long as nobody has added a handler.
+        if logging.lastResort is not None and not logging.getLogger().handlers:
+            logging.lastResort.handle(record)
 
 
 def append_line(path: Path, line: bytes) -> None:

@@ -75,6 +75,29 @@ def test_a_failure_and_a_stop_are_told(tmp_path: Path) -> None:
     assert ends[1]["outcome"] == "stopped"
 
 
+def test_warnings_of_a_command_are_logged_and_still_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    store, warner = Store(str(tmp_path)), logging.getLogger("curate.pipeline.mapping")
+    with RunLog(store).command("score", config_of("embedded", "x", tmp_path)) as ended:
+        warner.warning("alarm: %s", "30 % rejected")
+        warner.info("nothing")
+        ended["seconds_of"] = {"score": 1.0}
+    warner.warning("later")
+    begin, warning, end = read_log(store)
+    assert (warning["event"], warning["text"]) == ("warning", "alarm: 30 % rejected")
+    assert end["seconds_of"] == {"score": 1.0}
+    assert begin["command_id"] == warning["command_id"]
+    assert "alarm: 30 % rejected\n" in capsys.readouterr().err
+
+
+def test_a_log_that_cannot_be_written_is_not_written_about(tmp_path: Path) -> None:
+    (tmp_path / LOCAL).mkdir()
+    with RunLog(Store(str(tmp_path))).command("score", config_of("embedded", "x", tmp_path)):
+        logging.getLogger("curate").warning("alarm")
+
+
 def test_commands_append_to_one_local_file(tmp_path: Path) -> None:
     store, clock = Store(str(tmp_path)), Clock()
     for number in range(3):
