@@ -15,6 +15,7 @@ from curate.config import Config, load_config
 from curate.errors import ConfigError, CurateError, VerificationError
 from curate.manifest import RunDir
 from curate.outputs import Store
+from curate.run_log import RunLog
 from curate.stopping import INTERRUPTED, TERMINATED, Terminated, terminable
 
 app = typer.Typer(
@@ -64,9 +65,12 @@ def finish(config: Config, command: str) -> None:
         from curate.sweep.command import run_sweep as run
     else:
         run = getattr(commands, f"run_{command}")
+    log = RunLog(Store(config.output.run_dir))
     try:
-        with terminable():
+        with terminable(), log.command(command, config) as ended:
             outcome = run(config)
+            log.unreadable(outcome.unreadable)
+            ended["seconds_of"] = outcome.seconds
     except Terminated:
         warn.print("terminated; what is finished is kept: run again to go on")
         raise typer.Exit(TERMINATED) from None

@@ -95,23 +95,28 @@ class RunLog:
         self._clock = clock
         self._id = uuid.uuid4().hex[:8]
         self._lines: list[bytes] = []
+        self._waiting: list[bytes] = []
         self._object = ""
 
     def event(self, event: str, **fields: Any) -> None:
         """Write an event; see `line_of`."""
         now = self._clock()
-        line = line_of(event, now, {"command_id": self._id, **fields})
+        self._waiting.append(line_of(event, now, {"command_id": self._id, **fields}))
         try:
+            # A command that is refused before any work leaves nothing behind, no log either.
+            if not self._store.exists(""):
+                return
+            lines, self._waiting = self._waiting, []
             if self._store.is_local:
-                append_line(Path(self._store.path(LOCAL)), line)
+                append_line(Path(self._store.path(LOCAL)), b"".join(lines))
             else:
-                self._put(line, now)
+                self._put(b"".join(lines), now)
         except (OSError, OutputError) as exc:
             LOGGER.warning("the run log could not be written: %s", without_secrets(str(exc)))
 
-    def _put(self, line: bytes, now: float) -> None:
+    def _put(self, lines: bytes, now: float) -> None:
         # Events are few: a command has some stages, however many shards these have.
-        self._lines.append(line)
+        self._lines.append(lines)
         if not self._object:
             moment = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
             self._object = f"{FOLDER}/{moment}-{self._id}.jsonl"
@@ -193,7 +198,7 @@ class _Recorder(logging.Handler):
 
 
 def append_line(path: Path, line: bytes) -> None:
-    """Append a line, on the disk when this returns; a last one that was cut short stays apart."""
+    """Append lines, on the disk when this returns; a last one that was cut short stays apart."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
     try:

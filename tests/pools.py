@@ -53,7 +53,9 @@ def config_of(model: str, shards: Any, run_dir: Path, **sections: Any) -> Config
     return parse_config(config_tree(model, shards, run_dir, **sections))
 
 
-def snapshot(folder: Path, without: frozenset[str] = frozenset({"run.json"})) -> dict[str, str]:
+def snapshot(
+    folder: Path, without: frozenset[str] = frozenset({"run.json", "log.jsonl"})
+) -> dict[str, str]:
     """Relative path -> sha256 of every file."""
     return {
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()

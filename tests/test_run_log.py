@@ -43,6 +43,8 @@ def test_a_command_logs_its_begin_its_stages_and_its_end(tmp_path: Path) -> None
     store = Store(str(tmp_path / "run"))
     log = RunLog(store, Clock())
     with log.command("score", config), log.stage("score", shards=3) as found:
+        assert read_log(store) == []
+        store.write_bytes("config.yaml", b"")  # the work begins
         found["read"] = 12
         log.event("alarm", text="30 % dropped")
     log.unreadable({"00001": "a zip, not a tar"})
@@ -117,6 +119,9 @@ def test_a_line_that_was_cut_short_harms_no_other(tmp_path: Path) -> None:
 
 def test_an_object_store_gets_one_object_per_command() -> None:
     store, clock = Store(f"memory://{uuid.uuid4().hex}"), Clock()
+    RunLog(store, clock).event("of a command that was refused")
+    assert not store.exists("")
+    store.write_bytes("config.yaml", b"")
     for command in range(2):
         log = RunLog(store, clock)
         for number in range(3):

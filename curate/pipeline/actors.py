@@ -24,6 +24,7 @@ from curate.numerics.selection import Node
 from curate.outputs import Store
 from curate.pipeline.attempts import attempt
 from curate.pipeline.light import Batch, describe_root, shards_of, tell
+from curate.pipeline.metrics import BATCH_SECONDS, SHARD_SECONDS, Exporter
 from curate.pipeline.sample_stage import pack
 from curate.samples import SamplePolicy
 from curate.schema import IMAGE_NORM, TEXT_NORM
@@ -73,6 +74,7 @@ class Embedder:
         self._scorer: tuple[str, Scorer] | None = None
         # Calls may overlap on a GPU, and two models may not fit.
         self._loading = threading.Lock()
+        self._exporter = Exporter("score")
 
     def info(self) -> ModelInfo:
         """Load the model if need be and describe it. Raises ModelError."""
@@ -109,14 +111,15 @@ class Embedder:
         """
         encoder = self._loaded()
         scorer = self._scoring(reference, encoder.info.device)
-        embeddings = _encode(encoder, pixels, tokens)
-        scores = scorer(embeddings.image, embeddings.text)
-        scores |= {IMAGE_NORM: embeddings.image_norm, TEXT_NORM: embeddings.text_norm}
-        return ModelOutput(
-            scores={name: _host(values) for name, values in scores.items()},
-            image=_host(embeddings.image.half()) if keep_embeddings else None,
-            text=_host(embeddings.text.half()) if keep_embeddings else None,
-        )
+        with self._exporter.timed(BATCH_SECONDS):
+            embeddings = _encode(encoder, pixels, tokens)
+            scores = scorer(embeddings.image, embeddings.text)
+            scores |= {IMAGE_NORM: embeddings.image_norm, TEXT_NORM: embeddings.text_norm}
+            return ModelOutput(
+                scores={name: _host(values) for name, values in scores.items()},
+                image=_host(embeddings.image.half()) if keep_embeddings else None,
+                text=_host(embeddings.text.half()) if keep_embeddings else None,
+            )
 
 
 def _encode(encoder: Encoder, pixels: Pixels, tokens: Tokens) -> Embeddings:
@@ -219,6 +222,7 @@ class ScoreWorker:
 
     def __init__(self, job: ScoreJob) -> None:
         self._job = job
+        self._exporter = Exporter("score")
         self._run = RunDir(job.worker.run)
         self._task = _task(
             job.worker,
@@ -237,8 +241,10 @@ class ScoreWorker:
         job = self._job.worker
         client = LeastLoaded(job.embedders, "score", self._job.reference, self._job.save_embeddings)
         try:
-            with attempt(self._job.attempts, shard):
-                score_shard(self._run, shard, self._task, client, lambda c: tell(job.tally, c))
+            with attempt(self._job.attempts, shard), self._exporter.timed(SHARD_SECONDS):
+                counts = score_shard(
+                    self._run, shard, self._task, client, lambda c: tell(job.tally, c)
+                )
         except ShardError as exc:
             self._run.fail(shard, str(exc))
             job.tally.add.remote({"shards": 1, "failed": 1})
@@ -248,6 +254,7 @@ class ScoreWorker:
         except Exception as exc:
             raise WorkerError(f"{shard.url}: a worker failed: {describe_root(exc)}") from exc
         job.tally.add.remote({"shards": 1})
+        job.tally.finish.remote(counts)
         return ""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,10 +12,13 @@ import ray
 from ray.data import ActorPoolStrategy, DataContext
 from ray.exceptions import RayError
 
+from curate.alarms import Watch
 from curate.errors import CurateError, WorkerError
 from curate.pipeline.light import UNKNOWN_SIZE, Tally, causes, describe_root
 from curate.progress import Task, progress
 from curate.shards import Shard
+
+LOGGER: Final = logging.getLogger(__name__)
 
 MAX_ROWS_PER_BLOCK: Final = 16
 """Rows per Ray Data block at most: a block costs the driver milliseconds, whatever it holds."""
@@ -116,10 +120,25 @@ def shard_rows(shards: Sequence[Shard]) -> list[dict[str, Any]]:
     ]
 
 
+def _warn(tally: Any) -> None:
+    try:
+        alarms = ray.get(tally.alarms.remote(), timeout=TALLY_SECONDS)
+    except (RayError, TimeoutError):
+        LOGGER.debug("no alarms", exc_info=True)  # nor are they worth a run
+        return
+    for alarm in alarms:
+        LOGGER.warning("alarm: %s", alarm)
+
+
 @contextmanager
-def tallied(task: Task) -> Iterator[Any]:
-    """Show a progress line while the block runs; yields the actor that workers report to."""
-    tally = ray.remote(Tally).options(num_cpus=0).remote()
+def tallied(task: Task, watch: Watch | None = None) -> Iterator[Any]:
+    """Show a progress line while the block runs; yields the actor that workers report to.
+
+    Args:
+        task: what the line is about.
+        watch: looks at finished shards; its alarms are warned of at the end, and counted before.
+    """
+    tally = ray.remote(Tally).options(num_cpus=0).remote(task.name, task.total, watch)
     last: dict[str, int] = {}
 
     def poll() -> Mapping[str, int]:
@@ -133,5 +152,6 @@ def tallied(task: Task) -> Iterator[Any]:
     try:
         with progress(task, poll):
             yield tally
+        _warn(tally)
     finally:
         ray.kill(tally)

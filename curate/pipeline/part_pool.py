@@ -31,7 +31,7 @@ from curate.pipeline.sample_stage import choose_shards, fit_on_rows
 from curate.progress import Task
 from curate.provenance import write_provenance
 from curate.reference import Reference, Sample
-from curate.run_reference import ensure_reference, preview_of
+from curate.run_reference import ensure_reference, preview_of, watch_of
 from curate.shards import Shard
 from curate.workspace import REFERENCE_FOLDER, Outcome, Workspace, configured_parts
 
@@ -93,7 +93,7 @@ def _score(
     """Score and commit parts; returns part id -> error, of those that cannot be read."""
     preview = preview_of(work)
     task = Task("score", len(todo), shows_drops=preview is not None)
-    with tallied(task) as tally, counted_attempts() as attempts:
+    with tallied(task, watch_of(work, preview)) as tally, counted_attempts() as attempts:
         job = PartJob(work.store, work.config, source, identity, preview, tally, attempts)
         shards = [part.as_shard() for part in todo]
         rows = _map(work.config, shards, ScorePartWorker, {"job": job}, resources)

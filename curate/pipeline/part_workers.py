@@ -22,6 +22,7 @@ from curate.numerics.selection import Node
 from curate.outputs import Store
 from curate.pipeline.attempts import attempt
 from curate.pipeline.light import Batch, describe_root, shards_of, tell
+from curate.pipeline.metrics import SHARD_SECONDS, Exporter
 from curate.pipeline.sample_stage import pack
 from curate.workspace import REFERENCE_FOLDER
 
@@ -106,6 +107,7 @@ class ScorePartWorker:
     def __init__(self, job: PartJob) -> None:
         torch.set_num_threads(THREADS)
         self._job = job
+        self._exporter = Exporter("score")
         self._run = RunDir(job.run)
         scorer = None
         if job.source.model is not None:
@@ -121,8 +123,8 @@ class ScorePartWorker:
     def _score(self, part: Part) -> str:
         tally = self._job.tally
         try:
-            with attempt(self._job.attempts, part.as_shard()):
-                score_part(self._run, part, self._task, lambda counts: tell(tally, counts))
+            with attempt(self._job.attempts, part.as_shard()), self._exporter.timed(SHARD_SECONDS):
+                found = score_part(self._run, part, self._task, lambda counts: tell(tally, counts))
         except ShardError as exc:
             self._run.fail(part.as_shard(), str(exc))
             tally.add.remote({"shards": 1, "failed": 1})
@@ -132,6 +134,7 @@ class ScorePartWorker:
         except Exception as exc:
             raise WorkerError(f"{part.url}: a worker failed: {describe_root(exc)}") from exc
         tally.add.remote({"shards": 1})
+        tally.finish.remote(found)
         return ""
 
 

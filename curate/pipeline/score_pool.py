@@ -13,7 +13,7 @@ from curate.pipeline.cluster import Cluster
 from curate.pipeline.stages import Session, fit_reference, score, session
 from curate.provenance import write_provenance
 from curate.reference import Reference, Sample, check_model
-from curate.run_reference import ensure_reference, preview_of
+from curate.run_reference import ensure_reference, preview_of, watch_of
 from curate.shards import Shard
 from curate.workspace import REFERENCE_FOLDER, Outcome, Workspace, configured_parts, listed
 
@@ -38,8 +38,10 @@ def score_pool(
         held = read_held(work.store, REFERENCE_FOLDER, work.config)
         identity = work.run.claim(IDENTITY, _score_parts(work, started, held))
         begin = time.monotonic()
+        preview = preview_of(work)
+        watch = watch_of(work, preview)
         outcome.unreadable = score(
-            started, work.store, todo, identity, held, REFERENCE_FOLDER, preview_of(work)
+            started, work.store, todo, identity, held, REFERENCE_FOLDER, preview, watch
         )
         outcome.seconds["score"] = time.monotonic() - begin
         write_provenance(work, started.model.describe(), resources, outcome)

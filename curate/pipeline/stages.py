@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import ray
 
+from curate.alarms import Watch
 from curate.config import Config
 from curate.encoder import ModelInfo
 from curate.held import Held
@@ -123,6 +124,7 @@ def score(
     held: Held,
     folder: str,
     preview: Node | None,
+    watch: Watch,
 ) -> dict[str, str]:
     """Score and commit shards.
 
@@ -134,6 +136,7 @@ def score(
         held: the Reference, and what the listed scores need besides.
         folder: of the Reference in the run directory.
         preview: rules that can be decided on the way, for the progress line.
+        watch: looks at the counts of finished shards.
 
     Returns:
         Shard id -> error, of the shards that cannot be read.
@@ -142,7 +145,7 @@ def score(
         return {}
     handle = ReferenceHandle(identity, (ray.put(held),), run, folder, session.config)
     task = Task("score", len(shards), shows_drops=preview is not None)
-    with tallied(task) as tally, counted_attempts() as attempts:
+    with tallied(task, watch) as tally, counted_attempts() as attempts:
         job = ScoreJob(
             worker=session.worker_job(run, tally),
             identity=identity,

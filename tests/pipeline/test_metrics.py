@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import time
 import urllib.request
@@ -16,6 +17,7 @@ from curate.manifest import Counts
 from curate.pipeline import metrics
 from curate.pipeline.light import Tally, by_reason
 from curate.pipeline.metrics import ALL, PREFIX, Exporter
+from curate.progress import Task
 
 DASHBOARD = Path(__file__).resolve().parents[2] / "configs/cluster/grafana-dashboard.json"
 EXPORT_SECONDS = 40
@@ -168,3 +170,16 @@ def test_prometheus_gets_what_workers_report() -> None:
         found = {line.partition("{")[0]: line.rpartition(" ")[2] for line in samples}
     assert found == wanted
     ray.kill(tally)
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("local_ray")
+def test_alarms_are_warned_of_when_a_stage_ends(caplog: pytest.LogCaptureFixture) -> None:
+    from curate.pipeline.mapping import tallied
+
+    watch = Watch(rejections=Expected(100, 10_000, "the Reference's sample"))
+    with caplog.at_level(logging.WARNING), tallied(Task("score", 6), watch) as tally:
+        for _ in range(6):
+            tally.finish.remote(Counts(1000, {"missing_text": 300}))
+    (record,) = [r for r in caplog.records if r.name == "curate.pipeline.mapping"]
+    assert record.getMessage().startswith("alarm: 30 % rejected of the last 4,000 samples")
