@@ -61,7 +61,7 @@ def test_a_command_logs_its_begin_its_stages_and_its_end(tmp_path: Path) -> None
     assert events[3]["seconds"] >= 0
     assert events[5]["first"] == {"00001": "a zip, not a tar"}
     assert len({e["command_id"] for e in events}) == 1
-    assert [p.name for p in (tmp_path / "run").iterdir()] == [LOCAL]
+    assert {p.name for p in (tmp_path / "run").iterdir()} == {LOCAL, "config.yaml"}
 
 
 def test_a_failure_and_a_stop_are_told(tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_an_object_store_gets_one_object_per_command() -> None:
         for number in range(3):
             log.event("alarm", command=command, number=number)
     assert len(store.names("logs", ".jsonl")) == 2
-    assert store.names("", "") == ["logs"]
+    assert store.names("", "") == ["config.yaml", "logs"]
     read = [(e["command"], e["number"]) for e in read_log(store)]
     assert read == [(c, n) for c in range(2) for n in range(3)]
 
