@@ -292,7 +292,13 @@ def test_an_error_of_ours_is_one_message_and_a_bug_is_a_traceback(
     [(signal.SIGTERM, 143, "terminated"), (signal.SIGINT, 130, "interrupted")],
 )
 def test_a_signal_ends_a_command_with_its_exit_code_and_advice(
-    curate: Any, config: Any, monkeypatch: pytest.MonkeyPatch, number: int, code: int, told: str
+    curate: Any,
+    config: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+    number: int,
+    code: int,
+    told: str,
 ) -> None:
     cleaned = []
 
@@ -304,6 +310,9 @@ def test_a_signal_ends_a_command_with_its_exit_code_and_advice(
             cleaned.append(True)
         raise AssertionError("the signal did not arrive")
 
+    # Background jobs of a shell inherit SIGINT ignored.
+    inherited = signal.signal(signal.SIGINT, signal.default_int_handler)
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, inherited))
     before = signal.getsignal(signal.SIGTERM)
     monkeypatch.setattr(commands, "run_score", work)
     assert curate("score", config())[0] == code

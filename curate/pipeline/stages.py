@@ -124,7 +124,7 @@ def score(
     held: Held,
     folder: str,
     preview: Node | None,
-    watch: Watch,
+    watch: Watch | None = None,
 ) -> dict[str, str]:
     """Score and commit shards.
 
@@ -136,7 +136,7 @@ def score(
         held: the Reference, and what the listed scores need besides.
         folder: of the Reference in the run directory.
         preview: rules that can be decided on the way, for the progress line.
-        watch: looks at the counts of finished shards.
+        watch: looks at the counts of finished shards; None leaves it.
 
     Returns:
         Shard id -> error, of the shards that cannot be read.

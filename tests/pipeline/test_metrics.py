@@ -148,7 +148,8 @@ def test_the_panels_do_not_overlap() -> None:
 def test_prometheus_gets_what_workers_report() -> None:
     import ray
 
-    tally = ray.remote(Tally).options(num_cpus=0).remote("score", 3)
+    # Other tests share this Ray, and count under the stages' own names.
+    tally = ray.remote(Tally).options(num_cpus=0).remote("prometheus", 3)
     tally.add.remote({"read": 7, "rejected": 1})
     tally.finish.remote(Counts(7, {"missing_text": 1}))
     assert ray.get(tally.snapshot.remote()) == {"read": 7, "rejected": 1}
@@ -166,7 +167,8 @@ def test_prometheus_gets_what_workers_report() -> None:
         time.sleep(0.5)
         with urllib.request.urlopen(address, timeout=5) as response:
             lines = response.read().decode().splitlines()
-        samples = [line for line in lines if line.startswith("ray_curate_")]
+        own = [line for line in lines if 'stage="prometheus"' in line.lower()]
+        samples = [line for line in own if line.startswith("ray_curate_")]
         found = {line.partition("{")[0]: line.rpartition(" ")[2] for line in samples}
     assert found == wanted
     ray.kill(tally)
