@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import zipfile
 import zlib
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -42,7 +43,7 @@ class MissingArrayError(ShardError):
     """An npz lacks the array that was asked for."""
 
 
-class Array:
+class Array(ABC):
     """An opened array: rows in order, once."""
 
     def __init__(self, name: str, header: Header) -> None:
@@ -85,8 +86,9 @@ class Array:
             found.append(rows[positions[low:high] - first])
         return np.concatenate(found)
 
+    @abstractmethod
     def _rows(self, first: int, count: int) -> Rows:
-        raise NotImplementedError
+        """Rows from one on, as they are stored."""
 
 
 class Mapped(Array):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -115,6 +115,28 @@ def describe_root(exc: BaseException) -> str:
     return f"{type(root).__name__}: {root}"
 
 
+Place = TypeVar("Place")
+
+
+def hashed(
+    batch: Batch, places: Iterable[Place], hashes_of: Callable[[Place], npt.NDArray[np.int64]]
+) -> Batch:
+    """Hashes of each shard or part as bytes of int64, and its error if it cannot be read."""
+    hashes, errors = [], []
+    for place in places:
+        try:
+            hashes.append(hashes_of(place).tobytes())
+            errors.append("")
+        except ShardError as exc:
+            hashes.append(b"")
+            errors.append(str(exc))
+    return {
+        "id": batch["id"],
+        "hashes": np.array(hashes, dtype=object),
+        "error": np.array(errors, dtype=object),
+    }
+
+
 @dataclass
 class HashWorker:
     """Hashes the samples of shards, for choosing the Reference's sample."""
@@ -124,19 +146,9 @@ class HashWorker:
 
     def __call__(self, batch: Batch) -> Batch:
         """Return each shard's hashes as bytes of int64, and its error if it cannot be read."""
-        hashes, errors = [], []
-        for shard in shards_of(batch):
-            try:
-                hashes.append(hash_samples(shard, self.policy, self.seed).tobytes())
-                errors.append("")
-            except ShardError as exc:
-                hashes.append(b"")
-                errors.append(str(exc))
-        return {
-            "id": batch["id"],
-            "hashes": np.array(hashes, dtype=object),
-            "error": np.array(errors, dtype=object),
-        }
+        return hashed(
+            batch, shards_of(batch), lambda shard: hash_samples(shard, self.policy, self.seed)
+        )
 
 
 @dataclass

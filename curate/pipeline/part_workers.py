@@ -21,7 +21,7 @@ from curate.manifest import RunDir
 from curate.numerics.selection import Node
 from curate.outputs import Store
 from curate.pipeline.attempts import attempt
-from curate.pipeline.light import Batch, describe_root, shards_of, tell
+from curate.pipeline.light import Batch, describe_root, hashed, shards_of, tell
 from curate.pipeline.metrics import SHARD_SECONDS, Exporter
 from curate.pipeline.sample_stage import pack
 from curate.workspace import REFERENCE_FOLDER
@@ -63,19 +63,8 @@ class HashPartWorker:
 
     def __call__(self, batch: Batch) -> Batch:
         """Return each part's hashes as bytes of int64, and its error if it cannot be read."""
-        hashes, errors = [], []
-        for part in _parts(batch, self.source):
-            try:
-                hashes.append(hash_part(part, self.source, self.seed).tobytes())
-                errors.append("")
-            except ShardError as exc:
-                hashes.append(b"")
-                errors.append(str(exc))
-        return {
-            "id": batch["id"],
-            "hashes": np.array(hashes, dtype=object),
-            "error": np.array(errors, dtype=object),
-        }
+        parts = _parts(batch, self.source)
+        return hashed(batch, parts, lambda part: hash_part(part, self.source, self.seed))
 
 
 class SamplePartWorker:
