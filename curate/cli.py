@@ -35,6 +35,9 @@ app = typer.Typer(
 out = reporting.console()
 warn = reporting.console(stderr=True)
 
+UNREADABLE = 3
+"""Exit code of a command that is done, but for shards that could not be read."""
+
 ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG.yaml", help="The run's configuration.")]
 Overrides = Annotated[
     list[str] | None,
@@ -71,6 +74,8 @@ def finish(config: Config, command: str) -> None:
             outcome = run(config)
             log.unreadable(outcome.unreadable)
             ended["seconds_of"] = outcome.seconds
+            tolerated = config.limits.tolerate_unreadable_shards
+            ended["exit_code"] = UNREADABLE if outcome.unreadable and not tolerated else 0
     except Terminated:
         warn.print("terminated; what is finished is kept: run again to go on")
         raise typer.Exit(TERMINATED) from None
@@ -78,8 +83,8 @@ def finish(config: Config, command: str) -> None:
         warn.print("interrupted; what is finished is kept: run again to go on")
         raise typer.Exit(INTERRUPTED) from None
     reporting.print_outcome(out, outcome)
-    if outcome.unreadable and not config.limits.tolerate_unreadable_shards:
-        raise typer.Exit(3)
+    if ended["exit_code"]:
+        raise typer.Exit(ended["exit_code"])
 
 
 @app.command()

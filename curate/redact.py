@@ -1,8 +1,9 @@
-"""Secrets in URLs: kept out of messages, and refused where they would be written down.
+"""Secrets: kept out of messages, and refused in URLs that would be written down.
 
 A run writes the URLs of its inputs into its manifest, markers and config.yaml, so that it can open
 them again. A password in one would lie there in the clear: `find_password` is what the
-configuration and lists of shards are checked with. `redact` is for everything that is shown.
+configuration and lists of shards are checked with. `redact` is for everything that is shown or
+logged: what a driver's error repeats of its settings and headers, too.
 """
 
 from __future__ import annotations
@@ -29,15 +30,36 @@ _QUERY: Final = re.compile(
     r"|(?:access_?|api_?|auth_?|refresh_?)?(?:token|key|secret)|password)=)[^&;#\s'\"]+",
     re.IGNORECASE,
 )
+# A name and a value, as environments, JSON, reprs and headers have them: `AWS_SECRET_ACCESS_KEY=x`,
+# `{'SessionToken': 'x'}`, `Authorization: Basic x`. `tokens: 77` and `tokenizer: x` are no secrets.
+_NAMED: Final = re.compile(
+    r"(\b\w*(?:secret|token|password|passwd|passphrase|signature|credential|authorization"
+    r"|(?:api|access|account|private)[_-]?key)(?:[_-]\w*|(?:access)?key(?:id)?|id)?"
+    r"\\?['\"]?\s*[=:]\s*\\?)"
+    r"(?:\*{3}(?!\w)|\"[^\"]*\"|'[^']*'|['\"]?(?:(?:bearer|basic)\s+)?[^\s'\",;&]+)",
+    re.IGNORECASE,
+)
+_BEARER: Final = re.compile(r"\b(Bearer|Basic)\s+[A-Za-z0-9._~+/=-]{12,}", re.IGNORECASE)
+# Hugging Face, AWS, GitHub, Google: keys that are known by their form, wherever they stand.
+_KNOWN: Final = re.compile(
+    r"\bhf_[A-Za-z0-9]{8,}|\b(?:AKIA|ASIA)[A-Z0-9]{12,}|\bgh[a-z]_[A-Za-z0-9]{20,}"
+    r"|\bAIza[0-9A-Za-z_-]{30,}|\bya29\.[0-9A-Za-z_-]{20,}"
+)
+_PRIVATE_KEY: Final = re.compile(
+    r"(-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----).*?(?:-----END [A-Z ]{0,30}PRIVATE KEY-----|\Z)",
+    re.DOTALL,
+)
 
 
 def redact(text: str) -> str:
-    """The text with passwords and signatures in its URLs replaced by `***`."""
-    if "://" not in text:
-        return text
-    text = _WEB_USER.sub(rf"\1{HIDDEN}@", text)
-    text = _PASSWORD.sub(rf"\1:{HIDDEN}@", text)
-    return _QUERY.sub(rf"\1{HIDDEN}", text)
+    """The text with `***` in place of what looks like a credential."""
+    if "://" in text:
+        text = _WEB_USER.sub(rf"\1{HIDDEN}@", text)
+        text = _PASSWORD.sub(rf"\1:{HIDDEN}@", text)
+        text = _QUERY.sub(rf"\1{HIDDEN}", text)
+    text = _PRIVATE_KEY.sub(rf"\1{HIDDEN}", text)
+    text = _NAMED.sub(rf"\1{HIDDEN}", text)
+    return _KNOWN.sub(HIDDEN, _BEARER.sub(rf"\1 {HIDDEN}", text))
 
 
 def has_password(url: str) -> bool:

@@ -12,9 +12,9 @@ from rich.table import Table
 from curate import subsets
 from curate.image_index import images_of
 from curate.manifest import MANIFEST, Counts, RunDir
-from curate.redact import redact
 from curate.schema import REJECTIONS
 from curate.sweep.report import sweep_notes, sweep_table
+from curate.terminal import printable
 from curate.thresholds import Threshold, explain, warning
 
 if TYPE_CHECKING:  # importing these modules takes seconds, printing does not need them
@@ -121,14 +121,6 @@ def _print_failures(out: Console, failures: Mapping[str, str]) -> None:
         out.print(f"  {shown(shard)}: {shown(error)}", soft_wrap=True)
     if len(failures) > MAX_LISTED:
         out.print(f"  and {len(failures) - MAX_LISTED} more, see state/failed/")
-
-
-def printable(text: str) -> str:
-    """Names and errors may carry bytes of the data: show none that steers a terminal.
-
-    Secrets in URLs are not shown either.
-    """
-    return "".join(c if c.isprintable() else "�" for c in redact(text))
 
 
 def shown(text: str) -> str:

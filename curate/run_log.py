@@ -4,8 +4,10 @@ On a local disk lines are appended to `log.jsonl` in the run directory. An objec
 append: there, every command has a small object `logs/TIME-ID.jsonl`, which is replaced whole. Like
 run.json it holds times, so that it is no part of what a run's outputs are compared by.
 
+How far a stage is goes into it as well, ever less often, so that a run of months leaves a megabyte.
+
 The log never holds a sample: no caption, no key, no row. Text that comes from elsewhere, such as an
-error, is shortened, and credentials in URLs are taken out of it.
+error, is shortened, and credentials are taken out of it.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-import re
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -23,9 +25,13 @@ from typing import Any, Final
 
 from curate import __version__
 from curate.config import Config, digest
-from curate.errors import OutputError
+from curate.errors import CurateError, OutputError
+from curate.heartbeat import beating, due
 from curate.outputs import Store
-from curate.redact import HIDDEN, redact
+from curate.progress import recorded_by
+from curate.redact import redact
+from curate.stopping import INTERRUPTED, TERMINATED, Terminated
+from curate.terminal import print_line
 
 LOGGER: Final = logging.getLogger(__name__)
 
@@ -41,19 +47,23 @@ MAX_LISTED: Final = 20
 MAX_TEXT: Final = 500
 """Characters of a text that are kept."""
 
-_SECRET: Final = re.compile(
-    r"(?i)\b((?:\w*[_-])?(?:secret|token|password|passwd|signature|credential|api_?key|access_?key"
-    r"|authorization)(?:[_-]\w*)?)(['\"]?\s*[=:]\s*['\"]?)(?:bearer\s+)?[^\s'\",;&]+"
-)
-_HUGGING_FACE: Final = re.compile(r"\bhf_[A-Za-z0-9]{8,}")
-_AWS: Final = re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{12,}")
+MAX_WARNINGS: Final = 200
+"""Warnings of one command that are logged; the others are counted. A store that hiccups for weeks
+warns for weeks."""
+
+ALARM: Final = "alarm"
+"""The event of an alarm, which is always logged, and the attribute `event` of its log record."""
 
 
-def without_secrets(text: str) -> str:
+def shortened(text: str) -> str:
     """The text without what looks like a credential, at most `MAX_TEXT` characters of it."""
-    text = _SECRET.sub(rf"\1\2{HIDDEN}", redact(text))
-    text = _AWS.sub(HIDDEN, _HUGGING_FACE.sub(HIDDEN, text))
+    text = redact(text)
     return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"
+
+
+def moment(now: float) -> str:
+    """Seconds since the epoch as people and machines read them, in UTC."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now % 1 * 1000):03d}Z"
 
 
 def line_of(event: str, now: float, fields: Mapping[str, Any]) -> bytes:
@@ -67,16 +77,15 @@ def line_of(event: str, now: float, fields: Mapping[str, Any]) -> bytes:
     Raises:
         TypeError: a field is none of these.
     """
-    moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now % 1 * 1000):03d}Z"
-    value = {"time": moment, "event": event} | {key: _clean(v) for key, v in fields.items()}
+    value = {"time": moment(now), "event": event} | {key: _clean(v) for key, v in fields.items()}
     return json.dumps(value, ensure_ascii=True, allow_nan=False).encode() + b"\n"
 
 
 def _clean(value: Any) -> Any:
     if isinstance(value, str):
-        return without_secrets(value)
+        return shortened(value)
     if isinstance(value, Mapping):
-        return {without_secrets(str(key)): _clean(inner) for key, inner in value.items()}
+        return {shortened(str(key)): _clean(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
         return [_clean(inner) for inner in value]
     if value is None or isinstance(value, bool | int):
@@ -87,7 +96,10 @@ def _clean(value: Any) -> Any:
 
 
 class RunLog:
-    """Writes the events of one command. What it cannot write it warns of, and the run goes on."""
+    """Writes the events of one command. What it cannot write it warns of, and the run goes on.
+
+    Its methods may be called from several threads.
+    """
 
     def __init__(self, store: Store, clock: Callable[[], float] = time.time) -> None:
         """Nothing is written before the first event."""
@@ -97,30 +109,57 @@ class RunLog:
         self._lines: list[bytes] = []
         self._waiting: list[bytes] = []
         self._object = ""
+        self._lock = threading.RLock()
+        self._busy = False
+        self._progress: dict[str, Any] | None = None
+        self._recorded = 0.0
 
     def event(self, event: str, **fields: Any) -> None:
         """Write an event; see `line_of`."""
         now = self._clock()
-        self._waiting.append(line_of(event, now, {"command_id": self._id, **fields}))
-        try:
-            # A command that is refused before any work leaves nothing behind, no log either.
-            if not self._store.exists(""):
+        line = line_of(event, now, {"command_id": self._id, **fields})
+        with self._lock:
+            self._waiting.append(line)
+            if self._busy:  # a warning of the store that this log is being written to
                 return
-            lines, self._waiting = self._waiting, []
-            if self._store.is_local:
-                append_line(Path(self._store.path(LOCAL)), b"".join(lines))
-            else:
-                self._put(b"".join(lines), now)
-        except (OSError, OutputError) as exc:
-            LOGGER.warning("the run log could not be written: %s", without_secrets(str(exc)))
+            self._busy = True
+            try:
+                self._write(now)
+            except (OSError, OutputError) as exc:
+                LOGGER.warning("the run log could not be written: %s", shortened(str(exc)))
+            finally:
+                self._busy = False
+
+    def _write(self, now: float) -> None:
+        # A command that is refused before any work leaves nothing behind, no log either.
+        if not self._store.exists(""):
+            return
+        lines, self._waiting = self._waiting, []
+        if self._store.is_local:
+            append_line(Path(self._store.path(LOCAL)), b"".join(lines))
+        else:
+            self._put(b"".join(lines), now)
 
     def _put(self, lines: bytes, now: float) -> None:
         # Events are few: a command has some stages, however many shards these have.
         self._lines.append(lines)
         if not self._object:
-            moment = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
-            self._object = f"{FOLDER}/{moment}-{self._id}.jsonl"
+            begun = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
+            self._object = f"{FOLDER}/{begun}-{self._id}.jsonl"
         self._store.write_bytes(self._object, b"".join(self._lines))
+
+    def progress(self, **fields: Any) -> None:
+        """Take in how far the running stage is, as `progress.Recorder` is told; writes nothing."""
+        self._progress = fields
+
+    def _sign(self, command: str) -> dict[str, Any]:
+        """What a sign of life says; now and then it goes into the log as well."""
+        progress = self._progress
+        if progress is not None and due(progress["seconds"], self._recorded):
+            self._recorded = progress["seconds"]
+            self.event("progress", **progress)
+        said = {"command": command, "command_id": self._id, "progress": progress}
+        return {"time": moment(self._clock()), **_clean(said)}
 
     def unreadable(self, failures: Mapping[str, str]) -> None:
         """Write which shards could not be read; nothing if there are none."""
@@ -144,8 +183,16 @@ class RunLog:
         project.addHandler(recorder)
         try:
             begins = {"command": name, "configuration": told, "curate": __version__}
-            with self._timed("command", **begins) as found:
-                yield found
+            with (
+                self._timed("command", **begins) as found,
+                recorded_by(self),
+                beating(self._store, lambda: self._sign(name)),
+            ):
+                try:
+                    yield found
+                finally:
+                    if recorder.left_out:
+                        found["warnings_left_out"] = recorder.left_out
         finally:
             project.removeHandler(recorder)
 
@@ -160,8 +207,12 @@ class RunLog:
         Yields:
             A mapping for what is known at its end, such as counts.
         """
-        with self._timed("stage", stage=name, **fields) as found:
-            yield found
+        self._progress, self._recorded = None, 0.0
+        try:
+            with self._timed("stage", stage=name, **fields) as found:
+                yield found
+        finally:
+            self._progress = None
 
     @contextmanager
     def _timed(self, what: str, **fields: Any) -> Iterator[dict[str, Any]]:
@@ -175,11 +226,22 @@ class RunLog:
             ended = {"outcome": "failed", "error": type(exc).__name__, "message": str(exc)}
             if isinstance(exc, KeyboardInterrupt | SystemExit):
                 ended = {"outcome": "stopped", "error": type(exc).__name__}
+            if what == "command":
+                ended["exit_code"] = exit_code_of(exc)
             raise
         finally:
             seconds = time.monotonic() - begin
             named = {key: value for key, value in fields.items() if key == what}
             self.event(f"{what} ends", **named, seconds=seconds, **ended, **found)
+
+
+def exit_code_of(error: BaseException) -> int:
+    """The exit code of a command that an error ends."""
+    if isinstance(error, KeyboardInterrupt):
+        return TERMINATED if isinstance(error, Terminated) else INTERRUPTED
+    if isinstance(error, SystemExit) and isinstance(error.code, int):
+        return error.code
+    return error.exit_code if isinstance(error, CurateError) else 1
 
 
 class _Recorder(logging.Handler):
@@ -188,13 +250,21 @@ class _Recorder(logging.Handler):
     def __init__(self, log: RunLog) -> None:
         super().__init__(logging.WARNING)
         self._log = log
+        self._written = 0
+        self.left_out = 0
 
     def emit(self, record: logging.LogRecord) -> None:
-        if record.name != __name__:  # else one that cannot be written would be written about
-            self._log.event("warning", text=record.getMessage())
+        event = getattr(record, "event", "warning")
+        if record.name == __name__:
+            pass  # one that cannot be written would be written about
+        elif event != ALARM and self._written >= MAX_WARNINGS:
+            self.left_out += 1
+        else:
+            self._written += event != ALARM
+            self._log.event(event, text=record.getMessage())
         # Python shows warnings on stderr only as long as nobody has added a handler.
         if logging.lastResort is not None and not logging.getLogger().handlers:
-            logging.lastResort.handle(record)
+            print_line(record.getMessage())
 
 
 def append_line(path: Path, line: bytes) -> None:

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curate import progress as module
-from curate.progress import Task, progress, render
+from curate.progress import Task, clock, progress, render
+from curate.terminal import print_line
 
 
 class Terminal(io.StringIO):
@@ -31,6 +32,36 @@ def test_a_line_says_shards_speed_shares_and_time_left() -> None:
     assert render(TASK, counts | {"failed": 2}, 10.0).count("2 unreadable") == 1
     assert render(TASK, counts | {"alarms": 2}, 10.0).count("2 alarms") == 1
     assert render(TASK, counts | {"shards": 9}, 3725.0).endswith("1:02:05 in all")
+
+
+def test_a_line_says_what_is_counted() -> None:
+    counts = {"shards": 3, "read": 2000}
+    assert "parts" in render(Task("score", 9, items="parts"), counts, 1.0)
+    assert "7/13 shards" in render(Task("score", 9, before=4), counts, 1.0)
+
+
+BUSY = Task("score", 1_300_000, shows_drops=True, before=400_000)
+BUSY_COUNTS = {
+    **{"shards": 123_456, "read": 1_234_567_890, "rejected": 99_000_000, "dropped": 600_000_000},
+    **{"failed": 12, "alarms": 2},
+}
+
+
+@pytest.mark.parametrize("width", [120, 80, 60, 40, 20])
+def test_a_line_fits_the_terminal_with_what_matters_most(width: int) -> None:
+    line = render(BUSY, BUSY_COUNTS, 90_000.0, width=width)
+    assert len(line) <= width
+    assert line.startswith("score")
+    told = {60: ["523456/1700000", "/s", "2 alarms", " left"], 40: ["523456/1700000", "left"]}
+    for words in told.get(width, []):
+        assert words in line
+    short = render(TASK, {"shards": 3, "read": 2000, "rejected": 8, "dropped": 100}, 10.0, width=60)
+    assert short == "score 3/9 · 200/s · 5.0 % drop · 0.4 % rej · 0:20 left"
+
+
+def test_durations_are_read_at_a_glance() -> None:
+    shown = [clock(s) for s in (31, 7205, 47.6 * 3600, 12 * 86_400 + 3 * 3600)]
+    assert shown == ["0:31", "2:00:05", "1 d 23:36", "12 d 03:00"]
 
 
 def test_a_line_before_the_first_pair_says_little() -> None:
@@ -79,6 +110,25 @@ def test_a_terminal_gets_one_line_that_redraws_itself(monkeypatch: pytest.Monkey
     assert text.count("\n") == 1
     assert text.endswith("\n")
     assert text.startswith("\r\x1b[2Kscore")
+
+
+def test_a_log_gets_fewer_lines_after_some_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PLAIN_SECONDS", 0.01)
+    monkeypatch.setattr(module, "WATCHED_SECONDS", 0.1)
+    out = io.StringIO()
+    with progress(TASK, dict, out):
+        time.sleep(0.5)
+    assert 2 <= len(out.getvalue().splitlines()) < 15
+
+
+def test_a_warning_has_a_line_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "POLL_SECONDS", 0.01)
+    out = Terminal()
+    with progress(TASK, dict, out):
+        time.sleep(0.05)
+        print_line("alarm", out)
+        time.sleep(0.05)
+    assert "\r\x1b[2Kalarm\n\r\x1b[2Kscore" in out.getvalue()
 
 
 def test_no_thread_is_left_behind() -> None:

@@ -13,8 +13,8 @@ from curate.errors import ConfigError
 from curate.manifest import RunDir
 from curate.outputs import Store
 from curate.redact import find_password, has_password, redact
-from curate.reporting import printable
 from curate.shards import Shard, list_shards
+from curate.terminal import printable
 
 SECRET = "s3cr3t"
 WITH_PASSWORD = (
@@ -107,3 +107,46 @@ def test_signed_urls_are_hidden_where_failures_are_kept(tmp_path: Path) -> None:
     shard = Shard("0", SIGNED[0], None)
     run.fail(shard, f"{shard.url}: cannot be opened")
     assert SECRET not in run.failures()["0"]
+
+
+# --- secrets elsewhere than in URLs -------------------------------------------------------------
+
+NAMED = (
+    f"AWS_SECRET_ACCESS_KEY={SECRET}",
+    f"export HF_TOKEN='{SECRET} {SECRET}'",
+    f"{{'AccessKeyId': 'x', 'SecretAccessKey': '{SECRET}', 'SessionToken': '{SECRET}'}}",
+    f'{{"aws_session_token": "{SECRET}"}}',
+    f'{{\\"token\\": \\"{SECRET}\\"}}',
+    f'"password": "{SECRET}',
+    f"Authorization: Basic {SECRET}",
+    f"headers: authorization=Bearer {SECRET}, host=x",
+    f"sent Bearer {SECRET}{SECRET}",
+    f"AccountKey={SECRET};EndpointSuffix=core.windows.net",
+    f"Credential={SECRET}/20260101, Signature={SECRET}",
+    f"ghp_{SECRET * 5} and AKIA{SECRET.upper() * 4}",
+    f"-----BEGIN RSA PRIVATE KEY-----\n{SECRET}\n-----END RSA PRIVATE KEY-----",
+)
+NO_SECRETS = (
+    "tokens: 77, tokenizer: bert",
+    "the caption is cut to 77 tokens: 5 of them are left",
+    "s3://bucket/key=5/x.tar",
+    "image_informativeness.min=0.2",
+    "Basic facts about Bearer bonds",
+)
+
+
+@pytest.mark.parametrize("text", NAMED)
+def test_secrets_with_a_name_or_a_known_form_are_hidden(text: str) -> None:
+    assert SECRET.lower() not in redact(text).lower()
+    assert redact(redact(text)) == redact(text)
+    assert SECRET.lower() not in printable(text).lower()
+
+
+@pytest.mark.parametrize("text", NO_SECRETS)
+def test_words_that_sound_like_secrets_are_left(text: str) -> None:
+    assert redact(text) == text
+
+
+def test_redacting_takes_no_longer_than_reading() -> None:
+    for text in ("a" * 10**5, "secret_" * 600, "token " * 10**4, "-----BEGIN PRIVATE KEY" * 500):
+        redact(text)

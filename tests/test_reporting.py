@@ -18,8 +18,9 @@ from curate.config import Rules
 from curate.errors import RunDirError
 from curate.manifest import Counts, RunDir
 from curate.outputs import Store
-from curate.reporting import MAX_LISTED, printable
+from curate.reporting import MAX_LISTED
 from curate.shards import Shard
+from curate.terminal import printable
 from curate.thresholds import sample_thresholds
 from curate.verification import Findings, verify
 from curate.workspace import Outcome

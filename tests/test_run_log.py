@@ -23,7 +23,7 @@ from curate.run_log import (
     append_line,
     line_of,
     read_log,
-    without_secrets,
+    shortened,
 )
 
 
@@ -164,7 +164,7 @@ def test_many_unreadable_shards_are_counted_and_few_are_named(tmp_path: Path) ->
     ],
 )
 def test_credentials_are_taken_out(tmp_path: Path, text: str) -> None:
-    assert "hunter2" not in without_secrets(text)
+    assert "hunter2" not in shortened(text)
     store = Store(str(tmp_path))
     RunLog(store).event("x", text=text, nested={text: [text]})
     assert "hunter2" not in (tmp_path / LOCAL).read_text()
@@ -174,7 +174,7 @@ def test_credentials_are_taken_out(tmp_path: Path, text: str) -> None:
     "text", ["s3://bucket/pool/00001.tar: truncated at byte 7", "is it 5 %? no", "a@b", "日本語"]
 )
 def test_other_text_is_left_as_it_is(text: str) -> None:
-    assert without_secrets(text) == text
+    assert shortened(text) == text
 
 
 @given(st.text(), st.floats(allow_nan=True), st.integers())

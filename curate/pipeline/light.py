@@ -57,7 +57,9 @@ class Tally:
 
     def finish(self, counts: Counts) -> None:
         """Take in the counts of a whole shard, whose samples `add` has counted already."""
-        self._exporter.count(by_reason(counts))
+        reasons = by_reason(counts)
+        self._exporter.count(reasons)
+        self._counts.update(reasons | {"finished": counts.read})
         for alarm in self._watch.add(counts) if self._watch is not None else ():
             self._exporter.alarm(alarm.kind)
             self._counts["alarms"] += 1

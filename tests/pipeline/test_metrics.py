@@ -82,7 +82,10 @@ def test_the_tally_counts_exports_and_raises_alarms(told: dict[tuple[str, str], 
         tally.add({"read": 1000, "rejected": 300})
         tally.add({"shards": 1})
         tally.finish(counts)
-    assert tally.snapshot() == {"read": 6000, "rejected": 1800, "shards": 6, "alarms": 1}
+    assert tally.snapshot() == {
+        **{"read": 6000, "rejected": 1800, "shards": 6, "alarms": 1, "finished": 6000},
+        **{"rejected:missing_text": 1800, "dropped:rules": 300},
+    }
     assert told["curate_samples_by_reason_total", "score,rejected,missing_text"] == 1800
     assert told["curate_samples_by_reason_total", "score,dropped,rules"] == 300
     assert told["curate_alarms_total", "score,rejected"] == 1
@@ -152,7 +155,8 @@ def test_prometheus_gets_what_workers_report() -> None:
     tally = ray.remote(Tally).options(num_cpus=0).remote("prometheus", 3)
     tally.add.remote({"read": 7, "rejected": 1})
     tally.finish.remote(Counts(7, {"missing_text": 1}))
-    assert ray.get(tally.snapshot.remote()) == {"read": 7, "rejected": 1}
+    counted = {"read": 7, "rejected": 1, "finished": 7, "rejected:missing_text": 1}
+    assert ray.get(tally.snapshot.remote()) == counted
     (node,) = ray.nodes()
     address = f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}/metrics"
     wanted = {
