@@ -15,7 +15,9 @@ import pyarrow as pa
 
 from curate.config import digest
 from curate.errors import AccountingError, OutputError, RunDirError
+from curate.listing import REQUESTS_AT_ONCE
 from curate.outputs import Store, Written, table_bytes
+from curate.prefetch import prefetched
 from curate.redact import redact
 from curate.schema import OK, REJECTIONS
 from curate.shards import Shard
@@ -24,6 +26,9 @@ MANIFEST: Final = "manifest.parquet"
 IDENTITY: Final = "identity.json"
 STATE: Final = "state"
 FAILED: Final = "state/failed"
+
+MANIFEST_ROWS: Final = 1 << 16
+"""Rows that are taken out of the manifest at once."""
 
 MANIFEST_SCHEMA: Final = pa.schema(
     [
@@ -145,6 +150,15 @@ def _check_same_file(before: Shard, now: Shard) -> None:
         )
 
 
+def _manifest_of(shards: Sequence[Shard]) -> pa.Table:
+    columns = ((s.id for s in shards), (s.url for s in shards), (s.size for s in shards))
+    arrays = [
+        pa.array(column, type=field.type, size=len(shards))
+        for column, field in zip(columns, MANIFEST_SCHEMA, strict=True)
+    ]
+    return pa.table(arrays, schema=MANIFEST_SCHEMA)
+
+
 class RunDir:
     """Names of everything in a run directory, and the state of the run."""
 
@@ -160,30 +174,45 @@ class RunDir:
             RunDirError: a shard that is scored was another file in an earlier run. One that could
                 not be read may have been repaired since.
         """
-        if self.store.exists(MANIFEST):
-            done = self.committed()
-            before = {shard.id: shard for shard in self.read_manifest() if shard.id in done}
-            for shard in shards:
-                _check_same_file(before.get(shard.id, shard), shard)
-        columns = [[s.id for s in shards], [s.url for s in shards], [s.size for s in shards]]
-        table = pa.table(
-            [pa.array(c, type=f.type) for c, f in zip(columns, MANIFEST_SCHEMA, strict=True)],
-            schema=MANIFEST_SCHEMA,
-        )
-        self.store.write_if_changed(MANIFEST, table_bytes(table))
+        data = table_bytes(_manifest_of(shards))
+        try:
+            found = self.store.read_bytes(MANIFEST)
+        except FileNotFoundError:
+            found = None
+        if found == data:
+            return
+        if found is not None:
+            self._check_same_files(shards)
+        self.store.write_bytes(MANIFEST, data)
+
+    def _check_same_files(self, shards: Sequence[Shard]) -> None:
+        done = self.committed()
+        before = {shard.id: shard for shard in self.read_manifest() if shard.id in done}
+        for shard in shards:
+            _check_same_file(before.get(shard.id, shard), shard)
 
     def read_manifest(self) -> tuple[Shard, ...]:
         """The shards of the run. Raises RunDirError if there is no run here."""
+        table = self._manifest_table(MANIFEST_SCHEMA.names)
+        return tuple(
+            Shard(id=shard, url=url, size=size)
+            for batch in table.to_batches(MANIFEST_ROWS)  # not as lists of a million Python objects
+            for shard, url, size in zip(*batch.to_pydict().values(), strict=True)
+        )
+
+    def shard_ids(self) -> list[str]:
+        """Ids of the shards of the run, in their order. Raises RunDirError if there is no run."""
+        ids: list[str] = self._manifest_table(["shard"])["shard"].to_pylist()
+        return ids
+
+    def _manifest_table(self, columns: list[str]) -> pa.Table:
         try:
-            table = self.store.read_table(MANIFEST)
+            return self.store.read_table(MANIFEST, columns)
         except FileNotFoundError as exc:
             raise RunDirError(
                 f"{self.store} holds no run ({MANIFEST} is missing); run `curate score` first, or"
                 " give the directory that output.run_dir names"
             ) from exc
-        columns = table.to_pydict()
-        rows = zip(columns["shard"], columns["url"], columns["size"], strict=True)
-        return tuple(Shard(id=shard, url=url, size=size) for shard, url, size in rows)
 
     def claim(self, relative: str, parts: Mapping[str, Any]) -> str:
         """Bind a part of the directory to what it depends on; return the identity of that.
@@ -258,19 +287,31 @@ class RunDir:
         value = {"shard": shard.id, "url": shard.url, "error": redact(message)}
         self.store.write_json(f"{FAILED}/{shard.id}.json", value)
 
-    def committed(self) -> frozenset[str]:
-        """Ids of the shards with a marker, from one listing."""
-        names = self.store.names(STATE, ".json")
+    def committed(self, among: Sequence[str] = ()) -> frozenset[str]:
+        """Ids of the shards with a marker, from one listing.
+
+        Args:
+            among: the ids that matter, if that is known: of those, none is missed. A large store
+                is listed in parts then, side by side.
+        """
+        expected = [f"{shard}.json" for shard in among]
+        names = self.store.names(STATE, ".json", expected)
         return frozenset(name.removesuffix(".json") for name in names)
+
+    def failed(self) -> frozenset[str]:
+        """Ids of the shards that could not be read, from one listing."""
+        return frozenset(name.removesuffix(".json") for name in self.store.names(FAILED, ".json"))
 
     def failures(self) -> dict[str, str]:
         """Shard id -> error, of the shards that could not be read."""
-        found = {}
-        for name in self.store.names(FAILED, ".json"):
-            value = self.store.read_json(f"{FAILED}/{name}")
-            if not isinstance(value, dict) or not {"shard", "error"} <= set(value):
-                raise OutputError(
-                    f"{self.store.path(FAILED)}/{name} is incomplete; delete it and run again"
-                )
-            found[value["shard"]] = value["error"]
-        return found
+        names = self.store.names(FAILED, ".json")
+        threads = 1 if self.store.is_local else REQUESTS_AT_ONCE
+        return dict(prefetched(self._failure, names, threads))
+
+    def _failure(self, name: str) -> tuple[str, str]:
+        value = self.store.read_json(f"{FAILED}/{name}")
+        if not isinstance(value, dict) or not {"shard", "error"} <= set(value):
+            raise OutputError(
+                f"{self.store.path(FAILED)}/{name} is incomplete; delete it and run again"
+            )
+        return value["shard"], value["error"]

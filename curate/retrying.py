@@ -16,7 +16,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -40,6 +40,13 @@ shard is then better tried by the next run."""
 STALL_SECONDS: Final = 120.0
 """A request of at most a block that takes longer hangs. Above the time limits of drivers (15 s to
 60 s), which tell more and free their connection."""
+
+MANY_SECONDS: Final = 1800.0
+"""The same for one call of a driver that makes many requests or moves a large object: it lists or
+removes a folder of a million objects, or reads one of gigabytes."""
+
+SLOWEST_BYTES_PER_SECOND: Final = 1 << 20
+"""An upload that is slower than this hangs."""
 
 
 class ShortReadError(OSError):
@@ -164,6 +171,8 @@ def _verdict(exc: BaseException) -> bool | None:
     """True: transient, False: permanent, None: this error does not tell, its cause may."""
     if not isinstance(exc, Exception):
         return False  # an interrupt is nobody's hiccup
+    if isinstance(exc, FileNotFoundError) and exc.__cause__ is not None:
+        return None  # that of HTTP calls every failure so, and tells the reason as its cause
     names = {base.__name__ for base in type(exc).__mro__}
     if isinstance(exc, _PERMANENT):
         return False
@@ -251,9 +260,13 @@ class Retry:
             self.sleep(pause)
         return request()
 
-    def call_within(self, request: Callable[[], T], what: str) -> T:
-        """As `call`, for reads: a try that hangs is given up after `stall` seconds."""
-        return self.call(lambda: within(self.stall, request), what)
+    def call_within(self, request: Callable[[], T], what: str, seconds: float = 0.0) -> T:
+        """As `call`; a try that hangs is given up after `stall` seconds, or more if told so."""
+        return self.call(lambda: within(max(self.stall, seconds), request), what)
+
+    def upload_seconds(self, size: int) -> float:
+        """How long an upload of so many bytes may take."""
+        return self.stall + size / SLOWEST_BYTES_PER_SECOND
 
     def _ceilings(self) -> Iterator[float]:
         for number in range(self.tries - 1):
@@ -278,4 +291,6 @@ def within(seconds: float, request: Callable[[], T]) -> T:
             future.set_exception(exc)
 
     threading.Thread(target=run, name="curate-request", daemon=True).start()
-    return future.result(seconds)
+    if not wait([future], seconds).done:
+        raise TimeoutError(f"no answer within {seconds:g} s")
+    return future.result()

@@ -7,7 +7,10 @@ need be written before shards are filtered: see `materialise`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import hashlib
+import itertools
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -20,6 +23,7 @@ from curate.deciding import count_decisions, decide_all
 from curate.errors import OutputError, RunDirError
 from curate.external_sort import ExternalSorter
 from curate.manifest import IDENTITY, Counts, RunDir
+from curate.markers import read_markers
 from curate.numerics.selection import UID, Node
 from curate.outputs import Store
 from curate.uids_file import write_uids
@@ -40,6 +44,7 @@ __all__ = [
     "find",
     "folder_of",
     "identity_of",
+    "identity_of_outputs",
     "kept_per_shard",
     "load",
     "materialise",
@@ -249,8 +254,8 @@ def scored_shards(run: RunDir) -> list[str]:
     Raises:
         RunDirError: a shard was neither scored nor found unreadable.
     """
-    manifest = [shard.id for shard in run.read_manifest()]
-    done, failed = run.committed(), run.failures()
+    manifest = run.shard_ids()
+    done, failed = run.committed(manifest), run.failed()
     missing = [shard for shard in manifest if shard not in done and shard not in failed]
     if missing:
         raise RunDirError(
@@ -265,14 +270,43 @@ def identity_of(run: RunDir, shards: Sequence[str], rules: Rules) -> str:
     return subset_identity(scores_identity(run, shards), rules)
 
 
-def scores_identity(run: RunDir, shards: Sequence[str]) -> str:
-    """What the scores of some shards are. Raises RunDirError."""
-    # With the checksums, since a shard may have been scored again, from another file.
-    outputs = [[[w.path, w.sha256] for w in run.require_marker(s).outputs] for s in shards]
+def scores_identity(run: RunDir, shards: Sequence[str], *, trust: bool = True) -> str:
+    """What the scores of some shards are. Raises RunDirError.
+
+    Args:
+        run: the run directory.
+        shards: ids of committed shards.
+        trust: use the cache of markers; without, every marker is read.
+    """
     scored_as = run.read_identity()
     if scored_as is None:
         raise RunDirError(f"{run.store}: {IDENTITY} is missing; run `curate score` again")
-    return digest([scored_as[0], list(shards), outputs])
+    # With the checksums, since a shard may have been scored again, from another file.
+    return identity_of_outputs(
+        scored_as[0], shards, read_markers(run, shards, trust=trust).outputs()
+    )
+
+
+def identity_of_outputs(scored_as: str, shards: Sequence[str], outputs: Iterable[str]) -> str:
+    """`digest` of [how they were scored, shards, outputs], without holding all that JSON.
+
+    Args:
+        scored_as: identity of model, Reference and configuration.
+        shards: ids.
+        outputs: canonical JSON of the (path, sha256) of each shard's outputs.
+    """
+    running = hashlib.sha256(f"[{json.dumps(scored_as)},[".encode())
+    for separator, shard in zip(_commas(), shards, strict=False):
+        running.update(f"{separator}{json.dumps(shard)}".encode())
+    running.update(b"],[")
+    for separator, written in zip(_commas(), outputs, strict=False):
+        running.update(f"{separator}{written}".encode())
+    running.update(b"]]")
+    return running.hexdigest()
+
+
+def _commas() -> Iterator[str]:
+    return itertools.chain([""], itertools.repeat(","))
 
 
 def subset_identity(scores: str, rules: Rules) -> str:

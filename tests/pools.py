@@ -56,11 +56,13 @@ def config_of(model: str, shards: Any, run_dir: Path, **sections: Any) -> Config
 def snapshot(
     folder: Path, without: frozenset[str] = frozenset({"run.json", "log.jsonl"})
 ) -> dict[str, str]:
-    """Relative path -> sha256 of every file."""
+    """Relative path -> sha256 of every file, but for caches of markers, which hold their times."""
     return {
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and str(path.relative_to(folder)) not in without
+        if path.is_file()
+        and path.name != "markers.cache"
+        and str(path.relative_to(folder)) not in without
     }
 
 

@@ -253,9 +253,9 @@ class Faulty(MemoryFileSystem):  # type: ignore[misc] # fsspec is not typed
         self.misbehave("ls")
         return super().ls(path, detail=detail, **options)
 
-    def exists(self, path: str, **options: Any) -> bool:
-        self.misbehave("exists")
-        return bool(super().exists(path, **options))
+    def info(self, path: str, **options: Any) -> Any:
+        self.misbehave("info")
+        return super().info(path, **options)
 
     def cat_file(self, path: str, start: Any = None, end: Any = None, **options: Any) -> bytes:
         self.misbehave("cat")
@@ -314,7 +314,7 @@ def test_a_run_on_a_store_that_misbehaves_gives_the_same_bytes(
     assert verify(made.run, deep=True).problems == []
     for _ in range(10):
         assert made.run.committed() == {shard.id for shard in pristine_run.shards}
-    assert set(Faulty.faults) >= {"ls", "exists", "cat", "put", "answer of put", "open", "read"}
+    assert set(Faulty.faults) >= {"ls", "info", "cat", "put", "answer of put", "open", "read"}
     assert sum(Faulty.faults.values()) >= 20
 
 

@@ -105,6 +105,9 @@ TRANSIENT = [
     IncompleteReadError(),
     caused(OSError(errno.EIO, "translated"), ClientError("InternalError", 500)),
     caused(ShardError("named"), caused(RuntimeError("wrapped"), ConnectionResetError())),
+    # What fsspec's HTTP driver makes of every failure to learn about a file.
+    caused(FileNotFoundError(), TimeoutError()),
+    caused(FileNotFoundError(), HttpError(503)),
 ]
 
 PERMANENT = [
@@ -131,7 +134,8 @@ PERMANENT = [
     HTTPError(416),
     KeyboardInterrupt(),
     SystemExit(503),
-    caused(FileNotFoundError(), TimeoutError()),
+    caused(FileNotFoundError(), HttpError(404)),
+    caused(FileNotFoundError(), RuntimeError("says nothing")),
     caused(PermissionError(), ClientError("SlowDown", 503)),
     caused(ShardError("named"), FileNotFoundError()),
 ]
@@ -291,6 +295,20 @@ def test_what_hangs_is_given_up_and_asked_again() -> None:
     finally:
         release.set()
     assert len(calls) == 2
+
+
+def test_what_always_hangs_ends_with_how_long_it_was_waited_for() -> None:
+    release = threading.Event()
+    try:
+        with pytest.raises(TimeoutError, match=r"no answer within 0\.03 s"):
+            Clock().retry(stall=0.01, tries=2).call_within(lambda: release.wait(30), "x", 0.03)
+    finally:
+        release.set()
+
+
+def test_uploads_have_time_for_their_bytes() -> None:
+    assert RETRY.upload_seconds(0) == RETRY.stall
+    assert RETRY.upload_seconds(100 << 20) == RETRY.stall + 100
 
 
 def test_results_and_errors_cross_the_thread() -> None:

@@ -108,6 +108,7 @@ UNCHECKED = {
     "reference/sample_scores.parquet",  # is checked by the cuts that come from it
     "state/shards/default/identity.json",  # a missing one only makes `filter` start anew
     "state/duplicates.npz",  # a missing one only makes `select` look again; see below
+    "state/markers.cache",  # nor is a missing one missed: see test_markers
 }
 DESCRIPTIVE = {"sha256", "size", "damage", "notes", "model", "seed", "samples"}
 DAMAGES: dict[str, Callable[[Path], Any]] = {

@@ -21,6 +21,7 @@ from curate.config import digest
 from curate.duplicates import Duplicates, find_duplicates
 from curate.errors import AccountingError, OutputError
 from curate.manifest import Counts, RunDir
+from curate.markers import read_markers
 from curate.numerics.cells import CellCounts, Grid, grid_of, overlaps
 from curate.numerics.keys import Cut
 from curate.numerics.selection import KEPT, Decision, Node
@@ -186,7 +187,7 @@ def _decide(pool: _Pool, nodes: Sequence[Node]) -> _Decided:
     grid = grid_of(nodes, pool.runner.precisions)
     codes, numbers = pool.runner.run(CellFold(grid)).counts.cells()
     decisions = [grid.decide(node, codes) for node in nodes]
-    read = sum((pool.run.require_marker(s).counts for s in pool.shards), Counts())
+    read = read_markers(pool.run, pool.shards).counts
     repeated = pool.duplicates.total
     if int(numbers.sum()) + repeated != read.scored:
         raise AccountingError(

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 import pyarrow as pa
 
-from curate import rules, subsets
+from curate import markers, rules, subsets
 from curate.config import Rules
 from curate.deciding import count_decisions, decide_all
 from curate.duplicates import CACHE, cached_identity, find_duplicates
@@ -37,13 +37,21 @@ class Choices:
 
     @cached_property
     def scores(self) -> str:
-        """The identity of their scores."""
-        return subsets.scores_identity(self.run, self.shards)
+        """The identity of their scores, from the markers themselves."""
+        return subsets.scores_identity(self.run, self.shards, trust=False)
 
     @property
     def remembered(self) -> str | None:
         """Under which identity repeated uids may be taken from the cache: if it was checked."""
         return self.scores if self._cache_holds else None
+
+    def verify_markers(self) -> Iterator[str]:
+        """Read the markers again, if it was remembered what they say."""
+        if wrong := markers.wrong_rows(self.run):
+            yield (
+                f"{markers.CACHE} is not what {len(wrong)} markers say (the first is that of"
+                f" {wrong[0]}); delete it"
+            )
 
     def verify_cache(self) -> Iterator[str]:
         """Look for repeated uids again, if it was remembered which they are."""

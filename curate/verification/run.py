@@ -52,6 +52,7 @@ def verify(
         observe(findings.shards)
     found += listed("images", _verify_images(run, findings, deep))
     choices = Choices(run)
+    found += listed("state", choices.verify_markers())
     found += listed("state", choices.verify_cache())
     for name in subsets.names(run.store):
         found += listed(f"subset {name}", verify_subset(choices, name, findings))

@@ -142,6 +142,7 @@ class TestPartPool:
         assert snapshot(run, without) == made
         after = stamps(run)
         changed = {name for name, stamp in after.items() if before.get(name) != stamp}
+        changed.remove("state/markers.cache")  # since a marker is another file now
         assert changed == {lost, f"scores/{pool.stems[1]}.parquet", "run.json", "config.yaml"}
         commands.run_all(config)
         assert stamps(run) == after
