@@ -21,6 +21,7 @@ from curate.images import PixelSpec
 from curate.loading import Tokens, create_model
 from curate.numerics.posterior import Link
 from curate.numerics.similarity import normalise
+from curate.shared_model import FrozenModel, freeze, thaw
 
 Precision = Literal["fp32", "bf16", "fp16"]
 Pixels = npt.NDArray[np.uint8]
@@ -79,6 +80,21 @@ class Embeddings:
     text_norm: torch.Tensor
 
 
+@dataclass(frozen=True, slots=True)
+class SharedModel:
+    """What one encoder hands to others, so that weights are read and hashed once.
+
+    Attributes:
+        frozen: skeleton and tensors.
+        fingerprint: of the weights.
+        precision: that all compute in, so that every row is made alike on a mixed cluster.
+    """
+
+    frozen: FrozenModel
+    fingerprint: str
+    precision: Precision
+
+
 def resolve_device(device: str) -> str:
     """Turn `auto` into cuda where there is one. Raises ModelError for a cuda that is not there."""
     if device == "auto":
@@ -121,10 +137,26 @@ def fingerprint(model: torch.nn.Module) -> str:
 class Encoder:
     """A loaded model with its own preprocessing geometry, ready to encode batches."""
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: ModelConfig, shared: SharedModel | None = None) -> None:
+        """Load the model.
+
+        Args:
+            config: which, and on what device.
+            shared: the same model, loaded by another process; without it, it is read from files.
+
+        Raises:
+            ModelError: it cannot be loaded.
+        """
         device = resolve_device(config.device)
-        precision = resolve_precision(config.precision, device)
-        self._model = create_model(config, device)
+        if shared is None:
+            self._model: Any = create_model(config, device)
+            precision = resolve_precision(config.precision, device)
+        else:
+            self._model = thaw(shared.frozen, device)
+            precision = shared.precision
+        # Kernels are chosen by it, and the embedders of a run must compute alike.
+        self._model.requires_grad_(False)
+        self._fingerprint = fingerprint(self._model) if shared is None else shared.fingerprint
         self._device = torch.device(device)
         self._autocast_dtype = AUTOCAST_DTYPE[precision]
         self._model.to(memory_format=torch.channels_last)
@@ -150,7 +182,7 @@ class Encoder:
             dim = int(self._model.encode_text(tokens).shape[-1])
         return ModelInfo(
             name=config.name,
-            fingerprint=fingerprint(self._model),
+            fingerprint=self._fingerprint,
             link=link if config.link == "auto" else config.link,
             logit_scale=float(self._model.logit_scale.detach().float().exp()),
             logit_bias=0.0 if bias is None else float(bias.detach().float()),
@@ -160,6 +192,10 @@ class Encoder:
             device=device,
             precision=precision,
         )
+
+    def share(self) -> SharedModel:
+        """Take a copy of the model that other processes can be given."""
+        return SharedModel(freeze(self._model), self._fingerprint, self.info.precision)
 
     @torch.inference_mode()
     def encode(self, pixels: Pixels, tokens: Tokens) -> Embeddings:

@@ -75,3 +75,31 @@ class Owner:
         import ray
 
         return [ray.put(value)]
+
+
+class Summing:
+    """An embedder that adds up pixels. Some batches kill it: those whose first pixel is POISON."""
+
+    POISON = 66
+
+    def __init__(self, folder: str) -> None:
+        self._deaths = Path(folder) / "deaths"
+
+    def pid(self) -> int:
+        return os.getpid()
+
+    def score(self, pixels: Any, tokens: Any, watched: Any) -> Any:
+        import numpy as np
+
+        from curate.pipeline.embed_client import noted
+        from curate.scoring import ModelOutput
+
+        with noted(watched):
+            if pixels[0, 0, 0, 0] == self.POISON:
+                with self._deaths.open("a") as file:
+                    file.write(".")
+                os.kill(os.getpid(), signal.SIGKILL)
+            if tokens[0, 0] < 0:
+                raise ConfigError("a negative token")
+            sums = pixels.reshape(len(pixels), -1).sum(1) + tokens.sum(1)
+            return ModelOutput({"sum": sums.astype(np.float32)})

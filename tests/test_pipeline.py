@@ -312,15 +312,21 @@ class TestSession:
     ) -> None:
         import ray
 
-        from curate.pipeline.actors import LeastLoaded, ReferenceHandle
+        from curate.pipeline.actors import ReferenceHandle
+        from curate.pipeline.embed_client import LeastLoaded
 
         store = Store(str(tmp_path))
         reference_files.save(store, "reference", *fitted)
         handle = ReferenceHandle(
             "id", (ray.put(Held(fitted[0])),), store, "reference", started.config
         )
-        client = LeastLoaded(started.embedders, "score", handle, True)
-        pixels, tokens = _batch(tiny_encoder)
+        shard = Shard("a", "/pool/a.tar", None)
+        with counted_attempts() as attempts:
+            client = LeastLoaded(shard, started.embedders, attempts, "score", handle, True)
+            self._kill_and_collect(client, _batch(tiny_encoder))
+
+    def _kill_and_collect(self, client: Any, batch: tuple[np.ndarray, np.ndarray]) -> None:
+        pixels, tokens = batch
         first = client.collect(client.submit(pixels, tokens))
         pending = [client.submit(pixels, tokens) for _ in range(4)]
         _kill_embedder()

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-import os
+import logging
 import threading
 from dataclasses import dataclass
 from typing import Any, Final
@@ -12,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import ray
 import torch
-from ray.exceptions import ObjectLostError, RayActorError
+from ray.exceptions import ObjectLostError, RayError
 
 from curate.config import Config, ModelConfig
-from curate.encoder import Embeddings, Encoder, ModelInfo, Pixels
+from curate.encoder import Embeddings, Encoder, ModelInfo, Pixels, SharedModel
 from curate.errors import CurateError, ResourceError, ShardError, WorkerError
 from curate.held import Held, read_held
 from curate.loading import Tokens, load_tokenizer
@@ -23,6 +22,7 @@ from curate.manifest import RunDir
 from curate.numerics.selection import Node
 from curate.outputs import Store
 from curate.pipeline.attempts import attempt
+from curate.pipeline.embed_client import LeastLoaded, Watched, noted
 from curate.pipeline.light import Batch, describe_root, shards_of, tell
 from curate.pipeline.metrics import BATCH_SECONDS, SHARD_SECONDS, Exporter
 from curate.pipeline.sample_stage import pack
@@ -32,6 +32,8 @@ from curate.scorer import Scorer
 from curate.scoring import BatchPlan, ModelOutput
 from curate.shard_tasks import ScoreTask, embed_chosen, score_shard
 from curate.shards import Shard
+
+LOGGER: Final = logging.getLogger(__name__)
 
 BATCHES_IN_FLIGHT: Final = 3
 """Per worker: one in the model, one on its way, one waiting. More only fills the object store."""
@@ -67,9 +69,18 @@ class ReferenceHandle:
 class Embedder:
     """Holds the model. A restarted actor loads it again at its first batch."""
 
-    def __init__(self, config: ModelConfig, threads: int) -> None:
+    def __init__(self, config: ModelConfig, threads: int, shared: tuple[Any, ...] = ()) -> None:
+        """Wait for the first batch.
+
+        Args:
+            config: of the model.
+            threads: of torch.
+            shared: the object of the model that another embedder loaded, if there is one: Ray
+                brings it to each node once, and embedders on CPUs compute from those very pages.
+        """
         torch.set_num_threads(threads)
         self._config = config
+        self._shared = shared
         self._encoder: Encoder | None = None
         self._scorer: tuple[str, Scorer] | None = None
         # Calls may overlap on a GPU, and two models may not fit.
@@ -80,11 +91,25 @@ class Embedder:
         """Load the model if need be and describe it. Raises ModelError."""
         return self._loaded().info
 
+    def share(self) -> SharedModel:
+        """Load the model if need be, for others to take over. Raises ModelError."""
+        return self._loaded().share()
+
     def _loaded(self) -> Encoder:
         with self._loading:
             if self._encoder is None:
-                self._encoder = Encoder(self._config)
+                self._encoder = Encoder(self._config, self._fetch())
             return self._encoder
+
+    def _fetch(self) -> SharedModel | None:
+        if not self._shared:
+            return None
+        try:
+            found: SharedModel = ray.get(self._shared[0])
+        except RayError:  # its node is gone; the files are still where they were
+            LOGGER.warning("the shared model is lost: reading its files", exc_info=True)
+            return None
+        return found
 
     def _scoring(self, reference: ReferenceHandle, device: str) -> Scorer:
         with self._loading:
@@ -92,9 +117,11 @@ class Embedder:
                 self._scorer = reference.identity, reference.scorer(device)
             return self._scorer[1]
 
-    def embed(self, pixels: Pixels, tokens: Tokens) -> ModelOutput:
+    def embed(self, pixels: Pixels, tokens: Tokens, watched: Watched | None = None) -> ModelOutput:
         """Embed a batch; no scores but the norms. Raises ResourceError."""
-        embeddings = _encode(self._loaded(), pixels, tokens)
+        encoder = self._loaded()
+        with noted(watched):
+            embeddings = _encode(encoder, pixels, tokens)
         norms = {IMAGE_NORM: embeddings.image_norm, TEXT_NORM: embeddings.text_norm}
         return ModelOutput(
             scores={name: _host(values) for name, values in norms.items()},
@@ -103,7 +130,12 @@ class Embedder:
         )
 
     def score(
-        self, pixels: Pixels, tokens: Tokens, reference: ReferenceHandle, keep_embeddings: bool
+        self,
+        pixels: Pixels,
+        tokens: Tokens,
+        reference: ReferenceHandle,
+        keep_embeddings: bool,
+        watched: Watched | None = None,
     ) -> ModelOutput:
         """Embed and score a batch; embeddings return as float16, and only if asked for.
 
@@ -111,7 +143,7 @@ class Embedder:
         """
         encoder = self._loaded()
         scorer = self._scoring(reference, encoder.info.device)
-        with self._exporter.timed(BATCH_SECONDS):
+        with noted(watched), self._exporter.timed(BATCH_SECONDS):
             embeddings = _encode(encoder, pixels, tokens)
             scores = scorer(embeddings.image, embeddings.text)
             scores |= {IMAGE_NORM: embeddings.image_norm, TEXT_NORM: embeddings.text_norm}
@@ -137,40 +169,6 @@ def _host(values: torch.Tensor) -> npt.NDArray[Any]:
     return array
 
 
-class LeastLoaded:
-    """An EmbedClient over a pool: each batch goes to the embedder with the fewest of ours."""
-
-    def __init__(self, embedders: tuple[Any, ...], call: str, *arguments: Any) -> None:
-        self._embedders = embedders
-        self._call = call
-        self._arguments = arguments
-        self._load = [0] * len(embedders)
-        # Workers do not know of each other: each begins elsewhere, lest all begin at the first.
-        self._turn = itertools.count(os.getpid())
-
-    def submit(self, pixels: Pixels, tokens: Tokens) -> tuple[int, Any]:
-        """Send a batch."""
-        first = next(self._turn)
-        order = [(first + i) % len(self._load) for i in range(len(self._load))]
-        at = min(order, key=self._load.__getitem__)
-        self._load[at] += 1
-        method = getattr(self._embedders[at], self._call)
-        return at, method.remote(pixels, tokens, *self._arguments)
-
-    def collect(self, handle: tuple[int, Any]) -> ModelOutput:
-        """Wait for a batch."""
-        at, reference = handle
-        try:
-            output: ModelOutput = ray.get(reference)
-        except RayActorError as exc:
-            raise WorkerError(
-                "an embedder died again and again over the same batch; it may need more memory than"
-                f" its node has: lower compute.batch_size or compute.embedders ({exc})"
-            ) from exc
-        self._load[at] -= 1
-        return output
-
-
 @dataclass(frozen=True)
 class WorkerJob:
     """What every worker that embeds needs."""
@@ -181,6 +179,7 @@ class WorkerJob:
     batch_size: int
     embedders: tuple[Any, ...]
     tally: Any
+    attempts: Any
 
 
 @dataclass(frozen=True)
@@ -192,7 +191,6 @@ class ScoreJob:
     reference: ReferenceHandle
     save_embeddings: bool
     preview: Node | None
-    attempts: Any
 
 
 @dataclass(frozen=True)
@@ -239,9 +237,16 @@ class ScoreWorker:
 
     def _score(self, shard: Shard) -> str:
         job = self._job.worker
-        client = LeastLoaded(job.embedders, "score", self._job.reference, self._job.save_embeddings)
+        client = LeastLoaded(
+            shard,
+            job.embedders,
+            job.attempts,
+            "score",
+            self._job.reference,
+            self._job.save_embeddings,
+        )
         try:
-            with attempt(self._job.attempts, shard), self._exporter.timed(SHARD_SECONDS):
+            with attempt(job.attempts, shard), self._exporter.timed(SHARD_SECONDS):
                 counts = score_shard(
                     self._run, shard, self._task, client, lambda c: tell(job.tally, c)
                 )
@@ -269,20 +274,20 @@ class SampleWorker:
         """Return, per shard, an Arrow stream of its rows and an npz of its embeddings."""
         tables, arrays = [], []
         for shard in shards_of(batch):
-            job = self._job
+            job, worker = self._job, self._job.worker
             scores = embed_chosen(
                 shard,
                 self._task,
                 job.seed,
                 job.threshold,
-                LeastLoaded(job.worker.embedders, "embed"),
+                LeastLoaded(shard, worker.embedders, worker.attempts, "embed"),
                 lambda c: tell(self._job.worker.tally, c),
             )
             image, text = scores.embeddings(np.float32)
             rows, embeddings = pack(scores.to_table(), image, text)
             tables.append(rows)
             arrays.append(embeddings)
-            job.worker.tally.add.remote({"shards": 1})
+            worker.tally.add.remote({"shards": 1})
         return {
             "id": batch["id"],
             "table": np.array(tables, dtype=object),

@@ -1,8 +1,8 @@
-"""Shards that kill their worker each time: set aside, and named, instead of killing for ever.
+"""Work that kills who does it, each time: set aside, and named, instead of killing for ever.
 
-Ray gives the work of a dead worker to another one, which is right when a node was preempted and
-endless when the shard itself is what kills. An actor counts who began which shard and did not end;
-it knows of the shards in progress only, as many as there are workers.
+Ray gives the work of a dead process to another one, which is right when a node was preempted and
+endless when the work itself is what kills. An actor counts who began what and did not end; it
+knows of the work in progress only.
 """
 
 from __future__ import annotations
@@ -14,12 +14,16 @@ from typing import Any, Final
 
 import ray
 
-from curate.errors import ShardError
+from curate.errors import ShardError, WorkerError
+from curate.pipeline.placing import near_driver
 from curate.shards import Shard
 
 MOST_ATTEMPTS: Final = 3
-"""Deaths over one shard before it is set aside. Three preempted nodes in a row are rare, and a
-shard that was set aside is tried again by the next run."""
+"""Deaths over one piece of work before it is set aside. Three preempted nodes in a row are rare,
+and a shard that was set aside is tried again by the next run."""
+
+MOST_SET_ASIDE: Final = 5
+"""Shards set aside with none finished in between before the run ends: then it is not the data."""
 
 
 class Attempts:
@@ -27,21 +31,39 @@ class Attempts:
 
     def __init__(self) -> None:
         self._begun: Counter[str] = Counter()
+        self._set_aside = 0
 
-    def begin(self, shard: str) -> int:
-        """Note that a worker begins a shard; returns which attempt this is, from 1."""
-        self._begun[shard] += 1
-        return self._begun[shard]
+    def begin(self, work: str) -> int:
+        """Note that a process begins some work; returns which attempt this is, from 1."""
+        self._begun[work] += 1
+        return self._begun[work]
 
-    def end(self, shard: str) -> None:
-        """Note that a worker came to an end with a shard, good or bad."""
-        self._begun.pop(shard, None)
+    def begun(self, work: str) -> int:
+        """How often work was begun that nobody came to the end of."""
+        return self._begun[work]
+
+    def end(self, work: str) -> None:
+        """Note that a process came to an end with some work, good or bad."""
+        self._begun.pop(work, None)
+
+    def finish(self) -> None:
+        """Note that a shard was done."""
+        self._set_aside = 0
+
+    def set_aside(self, work: str) -> int:
+        """Forget work; returns how many pieces were set aside since a shard was done."""
+        self.end(work)
+        self._set_aside += 1
+        return self._set_aside
 
 
 @contextmanager
 def counted_attempts() -> Iterator[Any]:
     """Start the actor that counts, for as long as the block runs."""
-    attempts = ray.remote(Attempts).options(num_cpus=0, max_restarts=-1).remote()
+    actor = ray.remote(Attempts).options(
+        num_cpus=0, max_restarts=-1, max_task_retries=-1, scheduling_strategy=near_driver()
+    )
+    attempts = actor.remote()
     try:
         yield attempts
     finally:
@@ -54,15 +76,29 @@ def attempt(attempts: Any, shard: Shard) -> Iterator[None]:
 
     Raises:
         ShardError: it was begun MOST_ATTEMPTS times, and none of the workers lived to its end.
+        WorkerError: one shard after the other was set aside.
     """
-    number = int(ray.get(attempts.begin.remote(shard.id)))
+    if int(ray.get(attempts.begin.remote(shard.id))) > MOST_ATTEMPTS:
+        raise given_up(
+            attempts,
+            shard.id,
+            f"{shard.url}: {MOST_ATTEMPTS} workers died over it, one after the other; it is set"
+            " aside. It may need more memory than a worker has: lower limits.member_bytes or"
+            " limits.image_pixels, or look at what is in it; the next run tries it again",
+        )
     try:
-        if number > MOST_ATTEMPTS:
-            raise ShardError(
-                f"{shard.url}: {MOST_ATTEMPTS} workers died over it, one after the other; it is set"
-                " aside. It may need more memory than a worker has: lower limits.member_bytes or"
-                " limits.image_pixels, or look at what is in it; the next run tries it again"
-            )
         yield
     finally:
         attempts.end.remote(shard.id)
+    attempts.finish.remote()
+
+
+def given_up(attempts: Any, work: str, why: str) -> ShardError | WorkerError:
+    """The error of work that is set aside: its own, or the run's if nothing else succeeds."""
+    in_a_row = int(ray.get(attempts.set_aside.remote(work)))
+    if in_a_row < MOST_SET_ASIDE:
+        return ShardError(why)
+    return WorkerError(
+        f"{in_a_row} shards killed those who worked on them, and none was finished in between: the"
+        f" machines are too small, or something is broken. The last one: {why}"
+    )

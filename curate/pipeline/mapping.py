@@ -15,6 +15,7 @@ from ray.exceptions import RayError
 from curate.alarms import Watch
 from curate.errors import CurateError, WorkerError
 from curate.pipeline.light import UNKNOWN_SIZE, Tally, causes, describe_root
+from curate.pipeline.placing import near_driver
 from curate.progress import Task, progress
 from curate.shards import Shard
 
@@ -138,7 +139,8 @@ def tallied(task: Task, watch: Watch | None = None) -> Iterator[Any]:
         task: what the line is about.
         watch: looks at finished shards; its alarms are warned of at the end, and counted before.
     """
-    tally = ray.remote(Tally).options(num_cpus=0).remote(task.name, task.total, watch)
+    actor = ray.remote(Tally).options(num_cpus=0, scheduling_strategy=near_driver())
+    tally = actor.remote(task.name, task.total, watch)
     last: dict[str, int] = {}
 
     def poll() -> Mapping[str, int]:

@@ -42,9 +42,8 @@ from curate.shards import Shard
 LOADING_SECONDS: Final = 60.0
 """How long the end of a session waits for embedders that no batch has reached yet."""
 
-EMBEDDER_RETRIES: Final = 10
-"""Deaths of an embedder that one batch survives. Nodes are preempted again and again, but a batch
-that kills whoever computes it must end the run instead of repeating for ever."""
+LOADING_RETRIES: Final = 10
+"""Deaths of an embedder that loading the model survives; batches see to themselves."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ class Session:
     policy: SamplePolicy
     embedders: tuple[Any, ...]
 
-    def worker_job(self, run: Store, tally: Any) -> WorkerJob:
+    def worker_job(self, run: Store, tally: Any, attempts: Any) -> WorkerJob:
         """What workers of this session need."""
         return WorkerJob(
             run=run,
@@ -66,6 +65,7 @@ class Session:
             batch_size=self.compute.batch_size,
             embedders=self.embedders,
             tally=tally,
+            attempts=attempts,
         )
 
     def map(
@@ -90,16 +90,7 @@ def session(config: Config, resources: tuple[float, float], shards: int) -> Iter
         ModelError: the model cannot be loaded.
     """
     compute = plan_compute(config.compute, config.model.device, *resources, shards)
-    actor = ray.remote(Embedder).options(
-        num_cpus=compute.embedder_cpus,
-        num_gpus=compute.embedder_gpus,
-        max_restarts=-1,
-        max_task_retries=EMBEDDER_RETRIES,
-        # On a GPU the next batch is copied to the device while this one is computed.
-        max_concurrency=2 if compute.embedder_gpus else 1,
-        scheduling_strategy="SPREAD",
-    )
-    embedders = tuple(actor.remote(config.model, compute.threads) for _ in range(compute.embedders))
+    embedders = _start_embedders(config, compute)
     try:
         # All of them load at once; the first to tell speaks for the others.
         loading = [embedder.info.remote() for embedder in embedders]
@@ -111,6 +102,27 @@ def session(config: Config, resources: tuple[float, float], shards: int) -> Iter
     finally:
         for embedder in embedders:
             ray.kill(embedder)
+
+
+def _start_embedders(config: Config, compute: ComputePlan) -> tuple[Any, ...]:
+    """Start the actors; the first loads the model, and the others take it over from there."""
+    actor = ray.remote(Embedder).options(
+        num_cpus=compute.embedder_cpus,
+        num_gpus=compute.embedder_gpus,
+        max_restarts=-1,
+        max_task_retries=LOADING_RETRIES,
+        # On a GPU the next batch is copied to the device while this one is computed.
+        max_concurrency=2 if compute.embedder_gpus else 1,
+        scheduling_strategy="SPREAD",
+    )
+    first = actor.remote(config.model, compute.threads)
+    if compute.embedders == 1:
+        return (first,)
+    shared = (first.share.remote(),)
+    others = (
+        actor.remote(config.model, compute.threads, shared) for _ in range(1, compute.embedders)
+    )
+    return (first, *others)
 
 
 # --- score ------------------------------------------------------------------------------------
@@ -147,12 +159,11 @@ def score(
     task = Task("score", len(shards), shows_drops=preview is not None)
     with tallied(task, watch) as tally, counted_attempts() as attempts:
         job = ScoreJob(
-            worker=session.worker_job(run, tally),
+            worker=session.worker_job(run, tally, attempts),
             identity=identity,
             reference=handle,
             save_embeddings=session.config.output.save_embeddings,
             preview=preview,
-            attempts=attempts,
         )
         rows = session.map(shards, ScoreWorker, {"job": job})
         return {str(row["id"]): str(row["error"]) for row in rows if row["error"]}
@@ -184,9 +195,8 @@ def fit_reference(
     chosen, threshold = choose_shards(
         shards, settings, lambda looked_at: session.map(looked_at, HashWorker, worker)
     )
-    with tallied(Task("fit", len(chosen))) as tally:
-        job = SampleJob(
-            session.worker_job(run, tally), settings.seed, threshold, config.costly_scores
-        )
+    with tallied(Task("fit", len(chosen))) as tally, counted_attempts() as attempts:
+        worker_job = session.worker_job(run, tally, attempts)
+        job = SampleJob(worker_job, settings.seed, threshold, config.costly_scores)
         rows = list(session.map(chosen, SampleWorker, {"job": job}))
     return fit_on_rows(rows, config, session.model, run, folder)
