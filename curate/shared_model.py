@@ -58,7 +58,8 @@ class _Thawer(pickle.Unpickler):
         self._tensors = tensors
 
     def persistent_load(self, pid: Any) -> torch.Tensor:
-        return self._tensors[pid]
+        tensor: torch.Tensor = self._tensors[pid]
+        return tensor
 
 
 def freeze(model: torch.nn.Module) -> FrozenModel:
