@@ -47,7 +47,7 @@ class Poisoned:
         errors = []
         for shard in shards_of(batch):
             try:
-                with attempt(self.attempts, shard):
+                with attempt(self.attempts, shard.id, shard.url):
                     if shard.id == "poison":
                         with (Path(self.folder) / "deaths").open("a") as file:
                             file.write(".")

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import ray
 import torch
 from ray.exceptions import ObjectLostError, RayError
@@ -25,11 +26,11 @@ from curate.pipeline.attempts import attempt
 from curate.pipeline.embed_client import LeastLoaded, Watched, noted
 from curate.pipeline.light import Batch, describe_root, shards_of, tell
 from curate.pipeline.metrics import BATCH_SECONDS, SHARD_SECONDS, Exporter
-from curate.pipeline.sample_stage import pack
+from curate.pipeline.sample_stage import sampled
 from curate.samples import SamplePolicy
 from curate.schema import IMAGE_NORM, TEXT_NORM
 from curate.scorer import Scorer
-from curate.scoring import BatchPlan, ModelOutput
+from curate.scoring import BatchPlan, Float32, ModelOutput
 from curate.shard_tasks import ScoreTask, embed_chosen, score_shard
 from curate.shards import Shard
 
@@ -246,7 +247,7 @@ class ScoreWorker:
             self._job.save_embeddings,
         )
         try:
-            with attempt(job.attempts, shard), self._exporter.timed(SHARD_SECONDS):
+            with attempt(job.attempts, shard.id, shard.url), self._exporter.timed(SHARD_SECONDS):
                 counts = score_shard(
                     self._run, shard, self._task, client, lambda c: tell(job.tally, c)
                 )
@@ -272,24 +273,18 @@ class SampleWorker:
 
     def __call__(self, batch: Batch) -> Batch:
         """Return, per shard, an Arrow stream of its rows and an npz of its embeddings."""
-        tables, arrays = [], []
-        for shard in shards_of(batch):
-            job, worker = self._job, self._job.worker
+        return sampled(batch, shards_of(batch), self._sample)
+
+    def _sample(self, shard: Shard) -> tuple[pa.Table, Float32, Float32]:
+        job, worker = self._job, self._job.worker
+        with attempt(worker.attempts, shard.id, shard.url):
             scores = embed_chosen(
                 shard,
                 self._task,
                 job.seed,
                 job.threshold,
                 LeastLoaded(shard, worker.embedders, worker.attempts, "embed"),
-                lambda c: tell(self._job.worker.tally, c),
+                lambda c: tell(worker.tally, c),
             )
-            image, text = scores.embeddings(np.float32)
-            rows, embeddings = pack(scores.to_table(), image, text)
-            tables.append(rows)
-            arrays.append(embeddings)
-            worker.tally.add.remote({"shards": 1})
-        return {
-            "id": batch["id"],
-            "table": np.array(tables, dtype=object),
-            "arrays": np.array(arrays, dtype=object),
-        }
+        worker.tally.add.remote({"shards": 1})
+        return scores.to_table(), *scores.embeddings(np.float32)

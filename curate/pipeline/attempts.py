@@ -16,7 +16,6 @@ import ray
 
 from curate.errors import ShardError, WorkerError
 from curate.pipeline.placing import near_driver
-from curate.shards import Shard
 
 MOST_ATTEMPTS: Final = 3
 """Deaths over one piece of work before it is set aside. Three preempted nodes in a row are rare,
@@ -71,25 +70,33 @@ def counted_attempts() -> Iterator[Any]:
 
 
 @contextmanager
-def attempt(attempts: Any, shard: Shard) -> Iterator[None]:
+def attempt(attempts: Any, work: str, place: str) -> Iterator[None]:
     """Work on a shard in this block, unless too many workers died of it.
+
+    Args:
+        attempts: the actor that counts; None where the worker is the driver itself.
+        work: the shard's id, unique within the stage.
+        place: what messages call it.
 
     Raises:
         ShardError: it was begun MOST_ATTEMPTS times, and none of the workers lived to its end.
         WorkerError: one shard after the other was set aside.
     """
-    if int(ray.get(attempts.begin.remote(shard.id))) > MOST_ATTEMPTS:
+    if attempts is None:
+        yield
+        return
+    if int(ray.get(attempts.begin.remote(work))) > MOST_ATTEMPTS:
         raise given_up(
             attempts,
-            shard.id,
-            f"{shard.url}: {MOST_ATTEMPTS} workers died over it, one after the other; it is set"
+            work,
+            f"{place}: {MOST_ATTEMPTS} workers died over it, one after the other; it is set"
             " aside. It may need more memory than a worker has: lower limits.member_bytes or"
             " limits.image_pixels, or look at what is in it; the next run tries it again",
         )
     try:
         yield
     finally:
-        attempts.end.remote(shard.id)
+        attempts.end.remote(work)
     attempts.finish.remote()
 
 

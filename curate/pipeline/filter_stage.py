@@ -9,6 +9,7 @@ from typing import Any
 from curate.kept_samples import KeptSamples
 from curate.output_shards import OutputPlan, begin_outputs, finish_outputs, plan_outputs
 from curate.outputs import Store
+from curate.pipeline.attempts import counted_attempts
 from curate.pipeline.light import FilterWorker, plan_row
 from curate.pipeline.mapping import map_rows, tallied
 from curate.progress import Task
@@ -56,7 +57,12 @@ def _map_plans(
     store: Store, kept: KeptSamples, plans: Sequence[OutputPlan], workers: int, cpus: float
 ) -> dict[str, str]:
     names = {plan.number: plan.name for plan in plans}
-    with tallied(Task("filter", len(plans))) as tally:
-        arguments: dict[str, Any] = {"store": store, "kept": kept, "tally": tally}
+    with tallied(Task("filter", len(plans))) as tally, counted_attempts() as attempts:
+        arguments: dict[str, Any] = {
+            "store": store,
+            "kept": kept,
+            "tally": tally,
+            "attempts": attempts,
+        }
         results = map_rows(list(map(plan_row, plans)), FilterWorker, arguments, workers, cpus)
         return {names[int(row["number"])]: str(row["error"]) for row in results if row["error"]}

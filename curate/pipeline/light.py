@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,7 @@ from curate.kept_samples import KeptSamples
 from curate.manifest import Counts, RunDir
 from curate.output_shards import OutputPlan, Piece
 from curate.outputs import Store
+from curate.pipeline.attempts import attempt
 from curate.pipeline.metrics import BY_REASON, Exporter
 from curate.samples import SamplePolicy
 from curate.sampling import hash_samples
@@ -117,17 +118,35 @@ def describe_root(exc: BaseException) -> str:
     return f"{type(root).__name__}: {root}"
 
 
-Place = TypeVar("Place")
+class Place(Protocol):
+    """A shard, or a part of a pool of embeddings."""
+
+    @property
+    def id(self) -> str:
+        """Unique in the pool."""
+        ...
+
+    @property
+    def url(self) -> str:
+        """Where it lies."""
+        ...
+
+
+P = TypeVar("P", bound=Place)
 
 
 def hashed(
-    batch: Batch, places: Iterable[Place], hashes_of: Callable[[Place], npt.NDArray[np.int64]]
+    batch: Batch,
+    places: Iterable[P],
+    attempts: Any,
+    hashes_of: Callable[[P], npt.NDArray[np.int64]],
 ) -> Batch:
     """Hashes of each shard or part as bytes of int64, and its error if it cannot be read."""
     hashes, errors = [], []
     for place in places:
         try:
-            hashes.append(hashes_of(place).tobytes())
+            with attempt(attempts, place.id, place.url):
+                hashes.append(hashes_of(place).tobytes())
             errors.append("")
         except ShardError as exc:
             hashes.append(b"")
@@ -145,11 +164,15 @@ class HashWorker:
 
     policy: SamplePolicy
     seed: int
+    attempts: Any
 
     def __call__(self, batch: Batch) -> Batch:
         """Return each shard's hashes as bytes of int64, and its error if it cannot be read."""
         return hashed(
-            batch, shards_of(batch), lambda shard: hash_samples(shard, self.policy, self.seed)
+            batch,
+            shards_of(batch),
+            self.attempts,
+            lambda shard: hash_samples(shard, self.policy, self.seed),
         )
 
 
@@ -161,19 +184,21 @@ class IndexWorker:
     policy: SamplePolicy
     identity: str
     tally: Any
+    attempts: Any = None
 
     def __call__(self, batch: Batch) -> Batch:
         """Index the shards of a batch; one that cannot be read is recorded and goes on failing."""
         errors = []
         for shard in shards_of(batch):
             try:
-                index_shard(
-                    self.images,
-                    shard,
-                    self.policy,
-                    self.identity,
-                    lambda counts: tell(self.tally, counts),
-                )
+                with attempt(self.attempts, shard.id, shard.url):
+                    index_shard(
+                        self.images,
+                        shard,
+                        self.policy,
+                        self.identity,
+                        lambda counts: tell(self.tally, counts),
+                    )
                 errors.append("")
                 self.tally.add.remote({"shards": 1})
             except ShardError as exc:
@@ -190,6 +215,7 @@ class FilterWorker:
     store: Store
     kept: KeptSamples
     tally: Any
+    attempts: Any = None
 
     def __call__(self, batch: Batch) -> Batch:
         """Write the output shards of a batch; an input that changed or vanished is an error."""
@@ -207,7 +233,8 @@ class FilterWorker:
 
     def _write(self, plan: OutputPlan) -> str:
         try:
-            write_filtered(self.store, self.kept, plan)
+            with attempt(self.attempts, plan.name, f"output shard {plan.name}"):
+                write_filtered(self.store, self.kept, plan)
         except ShardError as exc:
             self.tally.add.remote({"shards": 1, "failed": 1})
             return str(exc)

@@ -158,13 +158,15 @@ def _fit(
     resources: tuple[float, float],
 ) -> tuple[Reference, Sample]:
     config, settings = work.config, work.config.reference
-    hashing = {"source": source, "seed": settings.seed}
-    chosen, threshold = choose_shards(
-        [part.as_shard() for part in parts],
-        settings,
-        lambda looked_at: _map(config, looked_at, HashPartWorker, hashing, resources),
-    )
-    with tallied(Task("fit", len(chosen))) as tally:
-        job = PartSampleJob(source, settings.seed, threshold, config.costly_scores, tally)
-        rows = list(_map(config, chosen, SamplePartWorker, {"job": job}, resources))
+    with counted_attempts() as attempts:
+        hashing = {"source": source, "seed": settings.seed, "attempts": attempts}
+        chosen, threshold = choose_shards(
+            [part.as_shard() for part in parts],
+            settings,
+            lambda looked_at: _map(config, looked_at, HashPartWorker, hashing, resources),
+        )
+        costly = config.costly_scores
+        with tallied(Task("fit", len(chosen))) as tally:
+            job = PartSampleJob(source, settings.seed, threshold, costly, tally, attempts)
+            rows = list(_map(config, chosen, SamplePartWorker, {"job": job}, resources))
     return fit_on_rows(rows, config, model, work.store, REFERENCE_FOLDER)

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import torch
 
 from curate.config import Config
 from curate.embedding_pools.layouts import Part, part_of
 from curate.embedding_pools.source import Source
-from curate.embedding_pools.task import PartTask, hash_part, sample_part, score_part
+from curate.embedding_pools.task import Float32, PartTask, hash_part, sample_part, score_part
 from curate.errors import CurateError, ShardError, WorkerError
 from curate.held import read_held
 from curate.manifest import RunDir
@@ -23,7 +24,7 @@ from curate.outputs import Store
 from curate.pipeline.attempts import attempt
 from curate.pipeline.light import Batch, describe_root, hashed, shards_of, tell
 from curate.pipeline.metrics import SHARD_SECONDS, Exporter
-from curate.pipeline.sample_stage import pack
+from curate.pipeline.sample_stage import sampled
 from curate.workspace import REFERENCE_FOLDER
 
 THREADS = 1
@@ -52,6 +53,7 @@ class PartSampleJob:
     threshold: int
     costly: tuple[str, ...]
     tally: Any
+    attempts: Any
 
 
 @dataclass
@@ -60,11 +62,14 @@ class HashPartWorker:
 
     source: Source
     seed: int
+    attempts: Any
 
     def __call__(self, batch: Batch) -> Batch:
         """Return each part's hashes as bytes of int64, and its error if it cannot be read."""
         parts = _parts(batch, self.source)
-        return hashed(batch, parts, lambda part: hash_part(part, self.source, self.seed))
+        return hashed(
+            batch, parts, self.attempts, lambda part: hash_part(part, self.source, self.seed)
+        )
 
 
 class SamplePartWorker:
@@ -76,18 +81,14 @@ class SamplePartWorker:
 
     def __call__(self, batch: Batch) -> Batch:
         """Return, per part, an Arrow stream of its rows and an npz of their embeddings."""
-        tables, arrays, job = [], [], self._job
-        for part in _parts(batch, job.source):
+        return sampled(batch, _parts(batch, self._job.source), self._sample)
+
+    def _sample(self, part: Part) -> tuple[pa.Table, Float32, Float32]:
+        job = self._job
+        with attempt(job.attempts, part.id, part.url):
             rows = sample_part(part, job.source, job.seed, job.threshold, job.costly)
-            table, embeddings = pack(*rows)
-            tables.append(table)
-            arrays.append(embeddings)
-            job.tally.add.remote({"shards": 1, "read": rows[0].num_rows})
-        return {
-            "id": batch["id"],
-            "table": np.array(tables, dtype=object),
-            "arrays": np.array(arrays, dtype=object),
-        }
+        job.tally.add.remote({"shards": 1, "read": rows[0].num_rows})
+        return rows
 
 
 class ScorePartWorker:
@@ -112,7 +113,10 @@ class ScorePartWorker:
     def _score(self, part: Part) -> str:
         tally = self._job.tally
         try:
-            with attempt(self._job.attempts, part.as_shard()), self._exporter.timed(SHARD_SECONDS):
+            with (
+                attempt(self._job.attempts, part.id, part.url),
+                self._exporter.timed(SHARD_SECONDS),
+            ):
                 found = score_part(self._run, part, self._task, lambda counts: tell(tally, counts))
         except ShardError as exc:
             self._run.fail(part.as_shard(), str(exc))

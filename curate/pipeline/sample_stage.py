@@ -6,7 +6,8 @@ What is mapped over the pool, and with which workers, is the caller's; rows trav
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Sequence
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -17,10 +18,13 @@ from curate.errors import ShardError
 from curate.fidelity import with_fidelity
 from curate.held import hold, score_sample
 from curate.outputs import Store
+from curate.pipeline.light import Batch, P
 from curate.reference import EmbeddingModel, Float32, Reference, Sample, fit
 from curate.sampling import choose_threshold, sampling_order
 from curate.schema import OK
 from curate.shards import Shard
+
+LOGGER: Final = logging.getLogger(__name__)
 
 FIRST_SAMPLING_SHARDS: Final = 16
 """Shards looked at first for the Reference's sample; doubled until they hold enough pairs."""
@@ -78,16 +82,17 @@ def fit_on_rows(
     """Fit a Reference on what workers returned of the chosen shards, and score its sample.
 
     Args:
-        rows: of `id` and what `pack` made, in any order.
+        rows: of `id` and what `sampled` made, in any order.
         config: of the run.
         model: whose embeddings these are.
         run: the run directory.
         folder: where in it the Reference will be, beside the target of its scores.
 
     Raises:
+        ShardError: none could be read.
         ReferenceFileError: too few pairs can be used.
     """
-    table, image, text = _assemble(sorted(rows, key=lambda row: str(row["id"])))
+    table, image, text = _assemble(_readable(rows))
     reference, sample = fit(image, text, config.reference, model, landmarks=config.needs_landmarks)
     reference = with_fidelity(reference, sample)
     held = hold(run, folder, config, reference, sample)
@@ -102,6 +107,38 @@ def pack(table: pa.Table, image: Float32, text: Float32) -> tuple[bytes, bytes]:
     buffer = io.BytesIO()
     np.savez(buffer, image=image, text=text)
     return sink.getvalue().to_pybytes(), buffer.getvalue()
+
+
+def sampled(
+    batch: Batch, places: Iterable[P], rows_of: Callable[[P], tuple[pa.Table, Float32, Float32]]
+) -> Batch:
+    """What a worker returns of some shards or parts: packed rows, or why there are none."""
+    tables, arrays, errors = [], [], []
+    for place in places:
+        table, embeddings, error = b"", b"", ""
+        try:
+            table, embeddings = pack(*rows_of(place))
+        except ShardError as exc:
+            error = str(exc)
+        tables.append(table)
+        arrays.append(embeddings)
+        errors.append(error)
+    return {
+        "id": batch["id"],
+        "table": np.array(tables, dtype=object),
+        "arrays": np.array(arrays, dtype=object),
+        "error": np.array(errors, dtype=object),
+    }
+
+
+def _readable(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows of shards that could be read after all, by id."""
+    errors = [str(row["error"]) for row in rows if row["error"]]
+    if len(errors) == len(rows):
+        raise ShardError(f"no shard for the Reference can be read; the first error: {errors[0]}")
+    for error in errors:
+        LOGGER.warning("left out of the Reference's sample: %s", error)
+    return sorted((row for row in rows if not row["error"]), key=lambda row: str(row["id"]))
 
 
 def _assemble(rows: Sequence[dict[str, Any]]) -> tuple[pa.Table, Float32, Float32]:

@@ -191,12 +191,13 @@ def fit_reference(
         ReferenceFileError: too few pairs can be used.
     """
     config, settings = session.config, session.config.reference
-    worker = {"policy": session.policy, "seed": settings.seed}
-    chosen, threshold = choose_shards(
-        shards, settings, lambda looked_at: session.map(looked_at, HashWorker, worker)
-    )
-    with tallied(Task("fit", len(chosen))) as tally, counted_attempts() as attempts:
-        worker_job = session.worker_job(run, tally, attempts)
-        job = SampleJob(worker_job, settings.seed, threshold, config.costly_scores)
-        rows = list(session.map(chosen, SampleWorker, {"job": job}))
+    with counted_attempts() as attempts:
+        worker = {"policy": session.policy, "seed": settings.seed, "attempts": attempts}
+        chosen, threshold = choose_shards(
+            shards, settings, lambda looked_at: session.map(looked_at, HashWorker, worker)
+        )
+        with tallied(Task("fit", len(chosen))) as tally:
+            worker_job = session.worker_job(run, tally, attempts)
+            job = SampleJob(worker_job, settings.seed, threshold, config.costly_scores)
+            rows = list(session.map(chosen, SampleWorker, {"job": job}))
     return fit_on_rows(rows, config, session.model, run, folder)
