@@ -1,0 +1,1 @@
+"""The parts of the chaos suite: see benchmarks/chaos.py."""
