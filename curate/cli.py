@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -178,12 +179,43 @@ def paper(config: ConfigPath, override: Overrides = None) -> None:
 
 
 @app.command()
-def status(run_dir: RunDirArgument) -> None:
-    """Show how far a run is: shards, counts, rejections by reason, failures, subsets.
+def status(
+    run_dir: RunDirArgument,
+    as_json: Annotated[bool, typer.Option("--json", help="One line of JSON.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Look again and again until the run ends.")
+    ] = False,
+    every: Annotated[
+        float, typer.Option(min=0.1, metavar="SECONDS", help="With --watch: between two looks.")
+    ] = 10.0,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Without samples by reason, damage and sizes.")
+    ] = False,
+) -> None:
+    """Show how far a run is, live or afterwards: command, speed, counts, alarms, failures, subsets.
 
-    Example: `curate status runs/first`
+    Works from any machine that can read the run directory, and writes nothing there.
+
+    Example: `curate status runs/first --watch`
     """
-    reporting.print_status(out, RunDir(Store(run_dir)))
+    from curate import status_page
+    from curate.status import look
+
+    run = RunDir(_store(run_dir))
+    if watch:
+        with suppress(KeyboardInterrupt):
+            status_page.watch(out, run, every, as_json=as_json, quick=quick)
+    elif as_json:
+        status_page.print_json(out, look(run, quick=quick))
+    else:
+        status_page.print_status(out, look(run, quick=quick))
+
+
+def _store(run_dir: str) -> Store:
+    try:
+        return Store(run_dir)
+    except (ValueError, ImportError) as exc:
+        raise ConfigError(f"{run_dir} cannot be opened: {exc}") from exc
 
 
 @app.command()
@@ -223,7 +255,7 @@ def verify(
 def _check_run(run_dir: str, deep: bool) -> list[str]:
     from curate.verification import verify as check
 
-    findings = check(RunDir(Store(run_dir)), deep=deep)
+    findings = check(RunDir(_store(run_dir)), deep=deep)
     reporting.print_findings(out, findings)
     return findings.problems
 

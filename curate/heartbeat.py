@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from curate.errors import OutputError
+from curate.log_lines import is_moment
 from curate.outputs import Store
 
 LOGGER: Final = logging.getLogger(__name__)
@@ -83,4 +84,4 @@ def read_heartbeat(store: Store) -> dict[str, Any] | None:
         found = store.read_json(HEARTBEAT)
     except (FileNotFoundError, OutputError):
         return None
-    return found if isinstance(found, dict) and isinstance(found.get("time"), str) else None
+    return found if isinstance(found, dict) and is_moment(found.get("time")) else None

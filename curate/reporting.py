@@ -9,10 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from curate import subsets
-from curate.image_index import images_of
-from curate.manifest import MANIFEST, Counts, RunDir
-from curate.schema import REJECTIONS
+from curate.manifest import Counts
 from curate.sweep.report import sweep_notes, sweep_table
 from curate.terminal import printable
 from curate.thresholds import Threshold, explain, warning
@@ -70,7 +67,7 @@ def print_outcome(out: Console, outcome: Outcome) -> None:
         out.print("seconds: " + ", ".join(f"{k} {v:.1f}" for k, v in outcome.seconds.items()))
     _print_thresholds(out, outcome.thresholds)
     _print_fidelity(out, outcome.fidelity)
-    _print_failures(out, outcome.unreadable)
+    print_failures(out, outcome.unreadable)
     out.print(f"outputs: {shown(outcome.run_dir)}", soft_wrap=True)
     if outcome.subset is not None:
         reasons = ", decisions/" if outcome.subset.summary["decisions"] else ""
@@ -113,7 +110,8 @@ def _print_fidelity(out: Console, fidelity: Mapping[str, Mapping[str, float]]) -
         )
 
 
-def _print_failures(out: Console, failures: Mapping[str, str]) -> None:
+def print_failures(out: Console, failures: Mapping[str, str]) -> None:
+    """Print which shards could not be read, and why; nothing if there are none."""
     if not failures:
         return
     out.print(f"[red]{len(failures)} shards could not be read:[/]")
@@ -126,57 +124,6 @@ def _print_failures(out: Console, failures: Mapping[str, str]) -> None:
 def shown(text: str) -> str:
     """`printable` text as rich takes it: what looks like markup is text."""
     return escape(printable(text))
-
-
-def print_status(out: Console, run: RunDir) -> None:
-    """Print how far a run is."""
-    manifest = run.read_manifest()
-    failures = run.failures()
-    total, damaged, notes = Counts(), [], []
-    committed = run.committed()
-    done = [shard.id for shard in manifest if shard.id in committed]
-    for shard in done:
-        marker = run.require_marker(shard)
-        total += marker.counts
-        damaged += [f"{shard}: {d['kind']} at byte {d['offset']}" for d in marker.damage]
-        notes += [f"{shard}: {name}: {value}" for name, value in marker.notes.items()]
-    told = f"{shown(str(run.store))}: {len(done)} of {len(manifest)} shards scored"
-    out.print(told, soft_wrap=True)
-    out.print(counts_table(total, "scored so far"))
-    for title, lines in (("damaged shards", damaged), ("notes", notes)):
-        if lines:
-            out.print(f"{title}:")
-            for line in lines[:MAX_LISTED]:
-                out.print(f"  {shown(line)}", soft_wrap=True)
-            if len(lines) > MAX_LISTED:
-                out.print(f"  and {len(lines) - MAX_LISTED} more, see state/")
-    for reason in total.rejected:
-        meaning = REJECTIONS.get(reason, "not known to this version of curate")
-        out.print(f"  {shown(reason)}: {meaning}", style="dim")
-    _print_failures(out, failures)
-    _print_images(out, run)
-    _print_subsets(out, run)
-
-
-def _print_images(out: Console, run: RunDir) -> None:
-    images = images_of(run)
-    if not images.store.exists(MANIFEST):
-        return
-    shards, done = images.read_manifest(), images.committed()
-    indexed = len([shard for shard in shards if shard.id in done])
-    out.print(f"images: {indexed} of {len(shards)} shards indexed")
-    _print_failures(out, images.failures())
-
-
-def _print_subsets(out: Console, run: RunDir) -> None:
-    for name in subsets.names(run.store):
-        subset = subsets.load(run.store, name)
-        if subset is None:
-            out.print(f"subset {shown(name)}: being selected")
-            continue
-        markers = run.store.names(f"state/shards/{name}", ".json")
-        written = len([m for m in markers if m != "identity.json"])
-        out.print(counts_table(subset.counts, f"subset {name}, {written} filtered shards"))
 
 
 def print_findings(out: Console, findings: Findings) -> None:

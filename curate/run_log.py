@@ -12,7 +12,6 @@ error, is shortened, and credentials are taken out of it.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import threading
@@ -20,6 +19,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,9 +27,10 @@ from curate import __version__
 from curate.config import Config, digest
 from curate.errors import CurateError, OutputError
 from curate.heartbeat import beating, due
+from curate.log_lines import cleaned, line_of, moment, parsed, shortened
 from curate.outputs import Store
+from curate.prefetch import prefetched
 from curate.progress import recorded_by
-from curate.redact import redact
 from curate.stopping import INTERRUPTED, TERMINATED, Terminated
 from curate.terminal import print_line
 
@@ -41,11 +42,11 @@ PROJECT: Final = "curate"
 LOCAL: Final = "log.jsonl"
 FOLDER: Final = "logs"
 
+READ_AT_ONCE: Final = 16
+"""Logs of an object store that are read side by side: a run that was preempted often has many."""
+
 MAX_LISTED: Final = 20
 """Unreadable shards that one line names; state/failed/ has them all."""
-
-MAX_TEXT: Final = 500
-"""Characters of a text that are kept."""
 
 MAX_WARNINGS: Final = 200
 """Warnings of one command that are logged; the others are counted. A store that hiccups for weeks
@@ -53,46 +54,6 @@ warns for weeks."""
 
 ALARM: Final = "alarm"
 """The event of an alarm, which is always logged, and the attribute `event` of its log record."""
-
-
-def shortened(text: str) -> str:
-    """The text without what looks like a credential, at most `MAX_TEXT` characters of it."""
-    text = redact(text)
-    return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"
-
-
-def moment(now: float) -> str:
-    """Seconds since the epoch as people and machines read them, in UTC."""
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now % 1 * 1000):03d}Z"
-
-
-def line_of(event: str, now: float, fields: Mapping[str, Any]) -> bytes:
-    """One line of the log.
-
-    Args:
-        event: what happened, e.g. `stage begins`.
-        now: seconds since the epoch.
-        fields: numbers, texts, and lists and mappings of these.
-
-    Raises:
-        TypeError: a field is none of these.
-    """
-    value = {"time": moment(now), "event": event} | {key: _clean(v) for key, v in fields.items()}
-    return json.dumps(value, ensure_ascii=True, allow_nan=False).encode() + b"\n"
-
-
-def _clean(value: Any) -> Any:
-    if isinstance(value, str):
-        return shortened(value)
-    if isinstance(value, Mapping):
-        return {shortened(str(key)): _clean(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_clean(inner) for inner in value]
-    if value is None or isinstance(value, bool | int):
-        return value
-    if isinstance(value, float):
-        return round(value, 3) if abs(value) < float("inf") else str(value)
-    raise TypeError(f"a log line holds numbers and texts, not {type(value).__name__}")
 
 
 class RunLog:
@@ -159,7 +120,7 @@ class RunLog:
             self._recorded = progress["seconds"]
             self.event("progress", **progress)
         said = {"command": command, "command_id": self._id, "progress": progress}
-        return {"time": moment(self._clock()), **_clean(said)}
+        return {"time": moment(self._clock()), **cleaned(said)}
 
     def unreadable(self, failures: Mapping[str, str]) -> None:
         """Write which shards could not be read; nothing if there are none."""
@@ -283,17 +244,9 @@ def append_line(path: Path, line: bytes) -> None:
 
 def read_log(store: Store) -> list[dict[str, Any]]:
     """The events of a run, oldest first; lines that were cut short are left out."""
-    texts = [store.read_bytes(f"{FOLDER}/{name}") for name in store.names(FOLDER, ".jsonl")]
+    names = [f"{FOLDER}/{name}" for name in store.names(FOLDER, ".jsonl")]
+    texts = list(prefetched(store.read_bytes, names, READ_AT_ONCE))
     if store.exists(LOCAL):
         texts.append(store.read_bytes(LOCAL))
-    events = [event for text in texts for line in text.splitlines() for event in _parsed(line)]
-    return sorted(events, key=lambda event: str(event["time"]))
-
-
-def _parsed(line: bytes) -> Iterator[dict[str, Any]]:
-    try:
-        value = json.loads(line)
-    except (ValueError, RecursionError):
-        return  # a process was killed, or the disk was full, in the middle of it
-    if isinstance(value, dict) and "time" in value:
-        yield value
+    events = [event for text in texts for line in text.splitlines() for event in parsed(line)]
+    return sorted(events, key=lambda event: datetime.fromisoformat(event["time"]))

@@ -40,6 +40,7 @@ LEVELS = {
     "curate.demo": ENTRY,
     "curate.jobs": ENTRY,
     "curate.reporting": ENTRY,
+    "curate.status_page": ENTRY,
     "curate.__main__": ENTRY,
     "jobs": ENTRY,
 }

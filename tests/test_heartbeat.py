@@ -20,6 +20,8 @@ from curate.outputs import Store
 from curate.progress import Task, progress
 from curate.run_log import LOCAL, RunLog, read_log
 
+MOMENT = "2026-01-02T03:04:05.678Z"
+
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,10 +70,10 @@ def test_a_command_gives_signs_of_life_until_it_ends(kind: str, tmp_path: Path) 
 @pytest.mark.usefixtures("quick")
 def test_what_is_killed_leaves_its_last_sign(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
-    with heartbeat.beating(store, lambda: {"time": "t", "progress": {}}):
-        assert beat(store)["time"] == "t"
+    with heartbeat.beating(store, lambda: {"time": MOMENT, "progress": {}}):
+        assert beat(store)["time"] == MOMENT
         left = (tmp_path / HEARTBEAT).read_bytes()
-    assert json.loads(left)["time"] == "t"
+    assert json.loads(left)["time"] == MOMENT
     assert list(tmp_path.iterdir()) == []
 
 
@@ -90,7 +92,7 @@ def test_signs_that_cannot_be_written_stop_nothing(tmp_path: Path) -> None:
     assert (tmp_path / HEARTBEAT).is_dir()
 
 
-@pytest.mark.parametrize("content", [b"{", b"[]", b"{}", b'{"time": 7}', b"\xff"])
+@pytest.mark.parametrize("content", [b"{", b"[]", b"{}", b'{"time": 7}', b'{"time": "x"}', b"\xff"])
 def test_a_sign_that_is_damaged_is_none(tmp_path: Path, content: bytes) -> None:
     (tmp_path / HEARTBEAT).write_bytes(content)
     assert read_heartbeat(Store(str(tmp_path))) is None

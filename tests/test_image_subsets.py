@@ -31,6 +31,8 @@ from curate.outputs import Store
 from curate.pipeline.light import IndexWorker
 from curate.samples import SamplePolicy, policy_of
 from curate.shards import Shard, list_shards
+from curate.status import look
+from curate.status_page import print_status
 from curate.subsets import Subset
 from curate.uids_file import contains, read_uids
 from curate.verification import verify
@@ -214,7 +216,7 @@ def test_status_and_outcome_tell_of_the_images(
     subset = made.select()
     images = cut_images(made.run, subset)
     out = reporting.console(width=200)
-    reporting.print_status(out, made.run)
+    print_status(out, look(made.run))
     told = capsys.readouterr().out
     assert "images: 3 of 4 shards indexed" in told
     assert "00003.tar" in told

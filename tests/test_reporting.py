@@ -10,16 +10,13 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from local_run import LocalRun, fabricate, filter_locally, pool_with_twins
+from local_run import LocalRun
 from rich.console import Console
 
-from curate import reporting, subsets
+from curate import reporting
 from curate.config import Rules
-from curate.errors import RunDirError
-from curate.manifest import Counts, RunDir
-from curate.outputs import Store
+from curate.manifest import Counts
 from curate.reporting import MAX_LISTED
-from curate.shards import Shard
 from curate.terminal import printable
 from curate.thresholds import sample_thresholds
 from curate.verification import Findings, verify
@@ -46,36 +43,6 @@ def test_counts_are_shown_with_their_share() -> None:
     assert ["dropped:", "clip_score.min=0.2", "│", "60", "│", "6.00", "%"] in lines
     assert ["rejected:", "x", "│", "40", "│", "4.00", "%"] in lines
     screen.print(reporting.counts_table(Counts(), "none"))
-
-
-def test_status_tells_how_far_a_run_is(scored_run: LocalRun) -> None:
-    made = scored_run
-    late = [Shard("00007", "/pool/00007.tar", None), Shard("00008", "/pool/00008.tar", None)]
-    made.run.write_manifest([*made.shards, *late])
-    made.run.fail(late[0], "a zip, not a tar")
-    text = shown(reporting.print_status, made.run)
-    assert f"{made.folder}: 3 of 5 shards scored" in text
-    assert "empty_caption" in text
-    assert "the caption holds no visible character" in text
-    assert "00007: a zip, not a tar" in text
-    made.run.write_manifest(made.shards)
-    made.store.remove("state/failed")
-    filter_locally(made.store, made.select(Rules(all=())), 4)
-    text = shown(reporting.print_status, made.run)
-    assert "subset default, 4 filtered shards" in text
-    assert "duplicate_uid" in text
-
-
-def test_status_without_a_run_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(RunDirError, match="holds no run"):
-        shown(reporting.print_status, RunDir(Store(str(tmp_path))))
-
-
-def test_a_subset_on_its_way_is_called_so(tmp_path: Path) -> None:
-    run = fabricate(Store(str(tmp_path)), pool_with_twins())
-    subsets.select(run, "a", Rules(all=()), None)
-    (tmp_path / "subsets/a/summary.json").unlink()
-    assert "subset a: being selected" in shown(reporting.print_status, run)
 
 
 def test_long_lists_are_cut_and_counted(tmp_path: Path) -> None:
@@ -133,24 +100,6 @@ def test_printable_text_steers_no_terminal(text: str) -> None:
     assert safe.isprintable()
     assert printable(safe) == safe
     safe.encode()
-
-
-def test_a_markers_notes_and_damage_are_shown(scored_run: LocalRun) -> None:
-    marker = scored_run.run.require_marker("00000")
-    damage = ({"kind": "truncated", "offset": 77, "detail": "x"},)
-    fields = {name: getattr(marker, name) for name in marker.__dataclass_fields__}
-    scored_run.run.commit(marker.__class__(**(fields | {"damage": damage, "notes": {"a": "[/]"}})))
-    text = shown(reporting.print_status, scored_run.run)
-    assert "00000: truncated at byte 77" in text
-    assert "00000: a: [/]" in text
-
-
-def test_reasons_that_this_version_does_not_know_are_shown_all_the_same(
-    scored_run: LocalRun,
-) -> None:
-    path = scored_run.folder / "state/00000.json"
-    path.write_text(path.read_text().replace("undecodable_image", "from_the_future"))
-    assert "from_the_future" in shown(reporting.print_status, scored_run.run)
 
 
 def test_what_scores_are_worth_is_printed_with_a_warning() -> None:

@@ -14,17 +14,9 @@ from pools import config_of
 
 from curate.config import digest
 from curate.errors import ShardError
+from curate.log_lines import MAX_TEXT, line_of, shortened
 from curate.outputs import Store
-from curate.run_log import (
-    LOCAL,
-    MAX_LISTED,
-    MAX_TEXT,
-    RunLog,
-    append_line,
-    line_of,
-    read_log,
-    shortened,
-)
+from curate.run_log import LOCAL, MAX_LISTED, RunLog, append_line, read_log
 
 
 class Clock:
