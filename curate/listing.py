@@ -10,6 +10,8 @@ import inspect
 import itertools
 import os
 from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import Any, Final, TypeVar
 
@@ -65,8 +67,10 @@ def remote_names(fs: Any, path: str, expected: Sequence[str], ask: Ask) -> list[
         found = ask(lambda: fs.ls(path, detail=False, refresh=True), path)
         return [PurePosixPath(entry).name for entry in found]
 
+    quick = quickened(fs)
+
     def list_part(prefix: str) -> list[str]:
-        listed = ask(lambda: fs.find(path, prefix=prefix, detail=False), path)
+        listed = ask(lambda: quick.find(path, prefix=prefix, detail=False), path)
         return [name for name in (_below(path, entry) for entry in listed) if name is not None]
 
     return [name for names in _side_by_side(list_part, parts) for name in names]
@@ -138,6 +142,32 @@ def _lists_prefixes(fs: Any) -> bool:
     return "prefix" in inspect.signature(method).parameters
 
 
+@lru_cache(maxsize=8)
+def quickened(fs: Any) -> Any:
+    """A driver that lists like another one, without spending its time on dates.
+
+    That of S3 parses the time of every object by trial: three quarters of what a listing costs.
+    """
+    if "s3" not in fs.protocol or "session" in fs.storage_options:
+        return fs
+    from aiobotocore.session import AioSession
+
+    session = AioSession(**fs.kwargs)  # as the driver itself makes it
+    factory = session.get_component("response_parser_factory")
+    factory.set_parser_defaults(timestamp_parser=_time)
+    return type(fs)(**fs.storage_options, session=session)
+
+
+def _time(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:  # as in headers
+        from botocore.utils import parse_timestamp
+
+        parsed: datetime = parse_timestamp(text)
+        return parsed
+
+
 def _side_by_side(function: Callable[[str], T], parts: Sequence[str]) -> Iterator[T]:
     return prefetched(function, parts, REQUESTS_AT_ONCE)
 
@@ -165,8 +195,10 @@ def _remote_entries(fs: Any, path: str, expected: Sequence[str], ask: Ask) -> It
         yield from (_entry(PurePosixPath(info["name"]).name, info) for info in found)
         return
 
+    quick = quickened(fs)
+
     def list_part(prefix: str) -> list[Entry]:
-        listed = ask(lambda: fs.find(path, prefix=prefix, detail=True), path)
+        listed = ask(lambda: quick.find(path, prefix=prefix, detail=True), path)
         named = ((_below(path, place), info) for place, info in listed.items())
         return [_entry(name, info) for name, info in named if name is not None]
 

@@ -27,7 +27,7 @@ from curate import listing, retrying
 from curate.errors import OutputError
 from curate.hashing_file import HashingFile, refusals
 from curate.remote_file import RemoteFile
-from curate.retrying import is_transient
+from curate.retrying import is_missing, is_transient
 
 T = TypeVar("T")
 
@@ -149,7 +149,7 @@ class Store:
         try:
             return request()
         except Exception as exc:  # drivers raise their own, unrelated classes
-            if isinstance(exc, FileNotFoundError) and not is_transient(exc):
+            if is_missing(exc):
                 raise
             raise OutputError(
                 f"{self.fs.unstrip_protocol(path)}: the store refuses, or does not answer:"

@@ -108,7 +108,10 @@ def filesystem_of(url: str) -> tuple[Any, str]:
 
 def ask(request: Callable[[], T], url: str) -> T:
     """Make an idempotent request about a place; of a remote one, again after transient errors."""
-    return request() if is_local(url) else retrying.RETRY.call(request, url.partition("?")[0])
+    if is_local(url):
+        return request()
+    # Of many requests, perhaps: a listing of a million shards is a thousand of them.
+    return retrying.RETRY.call_within(request, url.partition("?")[0], retrying.MANY_SECONDS)
 
 
 def glob(url: str, field: str) -> Iterator[tuple[str, int | None]]:

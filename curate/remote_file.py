@@ -13,6 +13,10 @@ from curate.retrying import ShortReadError
 _DISCARD: Final = 1 << 20
 """Bytes read at once on the way to an offset, of a stream that cannot seek."""
 
+_MOST: Final = 64 << 20
+"""Bytes asked for at once: a link of half a megabyte a second brings them before a read counts as
+hung."""
+
 _SILENT: Final = object()
 
 Opener = Callable[[], Any]
@@ -29,10 +33,20 @@ class RemoteFile(io.RawIOBase):
         size: bytes, where the store tells.
     """
 
-    def __init__(self, opener: Opener, name: str) -> None:
-        """Open the file. Raises what the driver raises, once it does so for good."""
+    def __init__(self, opener: Opener, name: str, streamer: Opener | None = None) -> None:
+        """Open the file.
+
+        Args:
+            opener: opens it.
+            name: for messages, without secrets.
+            streamer: opens it as a stream, where `opener` may open what turns out not to seek.
+
+        Raises:
+            Exception: what the driver raises, once it does so for good.
+        """
         super().__init__()
         self._opener = opener
+        self._streamer = streamer
         self._name = name
         self._offset = 0  # of the next byte to give; the driver's file may be elsewhere
         self._file: Any = None
@@ -53,9 +67,9 @@ class RemoteFile(io.RawIOBase):
         return self._offset
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        """Move, without asking the store. Raises OSError if the end is unknown and asked for."""
+        """Move, without asking the store, unless it does not tell where the end is."""
         if whence == io.SEEK_END and self.size is None:
-            raise io.UnsupportedOperation(f"{self._name}: the store does not tell the size")
+            self.size = self._measure()
         base = {io.SEEK_SET: 0, io.SEEK_CUR: self._offset, io.SEEK_END: self.size or 0}[whence]
         if base + offset < 0:
             raise ValueError(f"{self._name}: offset {base + offset} lies before the beginning")
@@ -76,7 +90,7 @@ class RemoteFile(io.RawIOBase):
             wanted = left if wanted < 0 else min(wanted, left)
         parts: list[bytes] = []
         while wanted:
-            part = self._next(wanted)
+            part = self._next(min(wanted, _MOST) if wanted > 0 else wanted)
             if not part:
                 break
             parts.append(part)
@@ -103,6 +117,12 @@ class RemoteFile(io.RawIOBase):
                 file.close()
         super().close()
 
+    def _measure(self) -> int:
+        """The size of a stream: read to its end."""
+        while data := self._next(_DISCARD):
+            self._offset += len(data)
+        return self._offset
+
     def _ask(self, request: Callable[[], Any]) -> Any:
         return retrying.RETRY.call_within(request, self._name)
 
@@ -127,7 +147,7 @@ class RemoteFile(io.RawIOBase):
         try:
             self._check_same(file)
             _move(file, offset)
-            data = file.read(count)
+            data = self._read_or_stream(file, count)
             self._check_length(data, offset)
         except BaseException:
             with suppress(Exception):  # what went wrong is on its way already
@@ -135,13 +155,24 @@ class RemoteFile(io.RawIOBase):
             raise
         return file, data
 
+    def _read_or_stream(self, file: Any, count: int) -> bytes:
+        try:
+            return bytes(file.read(count))
+        except ValueError as exc:
+            if self._streamer is None:
+                raise
+            # A server without ranges, which said nothing of it: from now on, as a stream.
+            self._opener, self._streamer = self._streamer, None
+            raise ShortReadError(f"it cannot be read from the middle: {exc}") from None
+
     def _check_length(self, data: bytes, offset: int) -> None:
         if not data and self.size is not None:
             raise ShortReadError(f"it ended at byte {offset} of {self.size}")
 
     def _check_same(self, file: Any) -> None:
         found = _tag(file)
-        if found != self._tag:
+        known = [pair for pair in zip(found, self._tag, strict=True) if None not in pair]
+        if any(now != before for now, before in known):
             raise ValueError(f"it changed while it was read: {self._tag} became {found}")
 
 

@@ -158,6 +158,14 @@ def is_transient(exc: BaseException) -> bool:
     return next((verdict for verdict in verdicts if verdict is not None), False)
 
 
+def is_missing(exc: BaseException) -> bool:
+    """Whether an error says that something is not there, and not that nobody could tell."""
+    if not isinstance(exc, FileNotFoundError) or is_transient(exc):
+        return False
+    statuses = (_status(one) for one in _causes(exc) if isinstance(one, Exception))
+    return next((status for status in statuses if status is not None), 404) in (404, 410)
+
+
 def _causes(exc: BaseException) -> Iterator[BaseException]:
     seen: set[int] = set()
     current: BaseException | None = exc
@@ -201,18 +209,25 @@ def _error_code(exc: Exception) -> str | None:
 
 def _status(exc: Exception) -> int | None:
     """The HTTP status, wherever a driver keeps it: aiohttp, gcsfs, requests or botocore."""
-    response = getattr(exc, "response", None)
-    places: list[Any] = [getattr(exc, name, None) for name in ("status", "status_code", "code")]
-    places += [getattr(response, name, None) for name in ("status_code", "status")]
-    if isinstance(response, dict):
-        meta = response.get("ResponseMetadata")
-        places.append(meta.get("HTTPStatusCode") if isinstance(meta, dict) else None)
-    for value in places:
+    for value in _status_places(exc):
         if isinstance(value, str) and value.isdecimal():
             value = int(value)
         if isinstance(value, int) and 100 <= value < 600:
             return value
     return None
+
+
+def _status_places(exc: Exception) -> Iterator[Any]:
+    # One after the other: that of aiohttp warns when it is asked for its `code`.
+    yield getattr(exc, "status", None)
+    yield getattr(exc, "status_code", None)
+    response = getattr(exc, "response", None)
+    yield getattr(response, "status_code", None)
+    yield getattr(response, "status", None)
+    if isinstance(response, dict):
+        meta = response.get("ResponseMetadata")
+        yield meta.get("HTTPStatusCode") if isinstance(meta, dict) else None
+    yield getattr(exc, "code", None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from curate.places import (
     read_lists,
 )
 from curate.remote_file import RemoteFile
+from curate.retrying import is_missing
 
 FIELD: Final = "input.shards"
 """The configuration field that every complaint about a shard list names."""
@@ -128,17 +129,26 @@ def open_shard(shard: Shard) -> BinaryIO:
     try:
         if is_local(shard.url):
             return Path(shard.url).open("rb", buffering=LOCAL_BUFFER)
-        return cast("BinaryIO", RemoteFile(lambda: _open_remote(shard.url), _shown(shard.url)))
+        return cast("BinaryIO", open_remote(shard.url))
     except Exception as exc:  # drivers raise their own, unrelated classes
         raise ShardError(
             f"{shard.url}: cannot be opened: {exc!r}; check that it exists and may be read"
         ) from exc
 
 
-def _open_remote(url: str) -> Any:
+def open_remote(url: str) -> RemoteFile:
+    """Open a file of a store for reading. Raises what its driver raises."""
     # `fsspec.open` would hand these options to the driver itself, and that of S3 refuses them.
     filesystem, path = filesystem_of(url)
-    return filesystem.open(path, "rb", block_size=REMOTE_BLOCK, cache_type="readahead")
+
+    def opened() -> Any:
+        return filesystem.open(path, "rb", block_size=REMOTE_BLOCK, cache_type="readahead")
+
+    def streamed() -> Any:
+        return filesystem.open(path, "rb", block_size=0)
+
+    over_http = "http" in filesystem.protocol
+    return RemoteFile(opened, _shown(url), streamed if over_http else None)
 
 
 def _shown(url: str) -> str:
@@ -159,10 +169,8 @@ def read_beside(shard: Shard, ending: str) -> bytes | None:
     try:
         with open_shard(Shard(shard.id, url, None)) as file:
             return file.read()
-    except FileNotFoundError:
-        return None
     except ShardError as exc:
-        if isinstance(exc.__cause__, FileNotFoundError):
+        if exc.__cause__ is not None and is_missing(exc.__cause__):
             return None
         raise
     except Exception as exc:  # drivers raise their own, unrelated classes

@@ -281,7 +281,7 @@ class Faulty(MemoryFileSystem):  # type: ignore[misc] # fsspec is not typed
 def faulty(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The URL of a folder in a store that misbehaves, asked without pauses."""
     fsspec.register_implementation("faulty", Faulty, clobber=True)
-    patient = replace(retrying.RETRY, sleep=lambda seconds: None, tries=20, stall=0.1)
+    patient = replace(retrying.RETRY, sleep=lambda seconds: None, tries=20, stall=0.3)
     monkeypatch.setattr(retrying, "RETRY", patient)
     for name, value in (("store", {}), ("pseudo_dirs", [""]), ("faults", {}), ("rate", 0.3)):
         monkeypatch.setattr(Faulty, name, value)
@@ -314,6 +314,7 @@ def test_a_run_on_a_store_that_misbehaves_gives_the_same_bytes(
     assert verify(made.run, deep=True).problems == []
     for _ in range(10):
         assert made.run.committed() == {shard.id for shard in pristine_run.shards}
+        assert made.store.exists("manifest.parquet")
     assert set(Faulty.faults) >= {"ls", "info", "cat", "put", "answer of put", "open", "read"}
     assert sum(Faulty.faults.values()) >= 20
 

@@ -69,7 +69,7 @@ FAULTS = st.lists(
 )
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(FAULTS, st.integers(400, 3000))
 def test_whatever_goes_wrong_the_bytes_are_the_same(faults: list[Any], step: int) -> None:
     read = b""
@@ -81,7 +81,7 @@ def test_whatever_goes_wrong_the_bytes_are_the_same(faults: list[Any], step: int
     assert read == DATA
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, len(DATA) + 50), st.integers(0, 900)), max_size=8), FAULTS)
 def test_ranges_are_those_of_a_plain_file(spans: list[tuple[int, int]], faults: list[Any]) -> None:
     with RemoteFile(Faults(faults), "x") as file:
@@ -98,6 +98,40 @@ def test_an_undisturbed_file_is_opened_once_and_read_once_per_read() -> None:
         assert file.read() == DATA[-5:]
         assert file.read(5) == b""  # the end is known: nobody is asked
     assert (store.opened, store.reads) == (1, 2)
+
+
+def test_what_turns_out_not_to_seek_is_read_as_a_stream() -> None:
+    class Rangeless(Driver):
+        def read(self, size: int | None = -1, /) -> bytes:
+            if self.tell() > 0:
+                raise ValueError("no ranges here")
+            return super().read(min(size or -1, 400))
+
+    streams = []
+
+    def streamed() -> Stream:
+        streams.append(Stream([]))
+        return streams[-1]
+
+    with RemoteFile(lambda: Rangeless(Faults([])), "x", streamed) as file:
+        assert file.read() == DATA
+        assert file.seek(0, io.SEEK_END) == len(DATA)
+        file.seek(500)
+        assert file.read(30) == DATA[500:530]
+    assert len(streams) == 2
+    with (
+        RemoteFile(lambda: Rangeless(Faults([])), "x") as file,
+        pytest.raises(ValueError, match="no r"),
+    ):
+        file.read()
+
+
+def test_large_reads_are_made_of_smaller_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("curate.remote_file._MOST", 1000)
+    store = Faults([])
+    with RemoteFile(store, "x") as file:
+        assert file.read() == DATA
+    assert store.reads == -(-len(DATA) // 1000)
 
 
 def test_permanent_errors_come_through_at_once() -> None:
@@ -195,8 +229,11 @@ def test_a_stream_that_cannot_seek_is_read_again_up_to_its_offset() -> None:
         assert file.read() == DATA[600:]
         file.seek(10)
         assert file.read(5) == DATA[10:15]
-        with pytest.raises(io.UnsupportedOperation, match="does not tell the size"):
-            file.seek(0, io.SEEK_END)
+        assert file.size is None
+        assert file.seek(-3, io.SEEK_END) == len(DATA) - 3  # found by reading up to there
+        assert file.read() == DATA[-3:]
+        assert file.seek(0) == 0
+        assert file.read() == DATA
 
 
 def test_archives_read_from_it() -> None:
