@@ -175,7 +175,8 @@ def progress(
 def _stage(recorder: Recorder | None, task: Task) -> AbstractContextManager[dict[str, Any]]:
     if recorder is None:
         return nullcontext({})
-    return recorder.stage(task.name, **{task.items: task.total, "before": task.before})
+    about = {"items": task.items, "unit": task.unit, "total": task.total, "before": task.before}
+    return recorder.stage(task.name, **about)
 
 
 class _Shown:

@@ -222,7 +222,7 @@ class _Recorder(logging.Handler):
             self.left_out += 1
         else:
             self._written += event != ALARM
-            self._log.event(event, text=record.getMessage())
+            self._log.event(event, text=record.getMessage().removeprefix(f"{ALARM}: "))
         # Python shows warnings on stderr only as long as nobody has added a handler.
         if logging.lastResort is not None and not logging.getLogger().handlers:
             print_line(record.getMessage())

@@ -198,10 +198,7 @@ class _Progress:
     def __init__(self, begins: Event) -> None:
         self.name = str(begins.get("stage", ""))
         self.as_of = str(begins["time"])
-        self.said: dict[str, Any] = {"before": begins.get("before", 0)}
-        passing = ("time", "event", "command_id", "stage", "before")
-        for items, total in ((k, v) for k, v in begins.items() if k not in passing):
-            self.said |= {"items": items, "total": total}
+        self.said: dict[str, Any] = dict(begins)
 
     def take(self, said: Event, time: str) -> None:
         """Take in what was said later; a stage of another name is another one."""

@@ -62,7 +62,7 @@ def test_a_command_gives_signs_of_life_until_it_ends(kind: str, tmp_path: Path) 
     assert names[:2] == ["command begins", "stage begins"]
     assert names[-2:] == ["stage ends", "command ends"]
     assert set(names[2:-2]) <= {"progress"}
-    assert (events[1]["shards"], events[1]["before"]) == (9, 4)
+    assert (events[1]["items"], events[1]["total"], events[1]["before"]) == ("shards", 9, 4)
     assert events[-2]["counts"] == counts
     assert {event["command_id"] for event in events} == {found["command_id"]}
 

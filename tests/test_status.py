@@ -57,7 +57,7 @@ def event(name: str, at: float, by: str = "c", **fields: Any) -> dict[str, Any]:
 
 BEGUN = (
     event("command begins", 0, command="all"),
-    event("stage begins", 5, stage="score", shards=10, before=4),
+    event("stage begins", 5, **SCORING),
 )
 
 

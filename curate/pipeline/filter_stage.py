@@ -47,17 +47,25 @@ def write_outputs(
     plans = list(plan_outputs(kept.per_shard(store), samples_per_shard))
     done = begin_outputs(store, kept.name, kept.identity, samples_per_shard)
     todo = [plan for plan in plans if plan.name not in done]
-    errors = _map_plans(store, kept, todo, *workers(len(todo))) if todo else {}
+    errors = (
+        _map_plans(store, kept, todo, len(plans) - len(todo), *workers(len(todo))) if todo else {}
+    )
     if not errors:
         finish_outputs(store, kept.name, plans)
     return Filtered(len(plans) - len(errors), len(todo) - len(errors), errors)
 
 
 def _map_plans(
-    store: Store, kept: KeptSamples, plans: Sequence[OutputPlan], workers: int, cpus: float
+    store: Store,
+    kept: KeptSamples,
+    plans: Sequence[OutputPlan],
+    before: int,
+    workers: int,
+    cpus: float,
 ) -> dict[str, str]:
     names = {plan.number: plan.name for plan in plans}
-    with tallied(Task("filter", len(plans))) as tally, counted_attempts() as attempts:
+    task = Task("filter", len(plans), items="shards written", before=before)
+    with tallied(task) as tally, counted_attempts() as attempts:
         arguments: dict[str, Any] = {
             "store": store,
             "kept": kept,

@@ -42,7 +42,10 @@ def find_images(
     errors: dict[str, str] = {}
     if todo:
         pool = workers(len(todo))  # connects, before an actor that counts is started
-        with tallied(Task("index", len(todo), "images")) as tally, counted_attempts() as attempts:
+        with (
+            tallied(Task("index", len(todo), "images", before=len(shards) - len(todo))) as tally,
+            counted_attempts() as attempts,
+        ):
             arguments: dict[str, Any] = {
                 "images": images,
                 "policy": policy_of(config),

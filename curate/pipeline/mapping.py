@@ -17,6 +17,7 @@ from curate.errors import CurateError, WorkerError
 from curate.pipeline.light import UNKNOWN_SIZE, Tally, causes, describe_root
 from curate.pipeline.placing import near_driver
 from curate.progress import Task, progress
+from curate.run_log import ALARM
 from curate.shards import Shard
 
 LOGGER: Final = logging.getLogger(__name__)
@@ -121,14 +122,22 @@ def shard_rows(shards: Sequence[Shard]) -> list[dict[str, Any]]:
     ]
 
 
-def _warn(tally: Any) -> None:
-    try:
-        alarms = ray.get(tally.alarms.remote(), timeout=TALLY_SECONDS)
-    except (RayError, TimeoutError):
-        LOGGER.debug("no alarms", exc_info=True)  # nor are they worth a run
-        return
-    for alarm in alarms:
-        LOGGER.warning("alarm: %s", alarm)
+class _Alarms:
+    """Warns of every alarm once, as soon as it is known."""
+
+    def __init__(self, tally: Any) -> None:
+        self._tally = tally
+        self.told = 0
+
+    def warn(self) -> None:
+        try:
+            alarms = ray.get(self._tally.alarms.remote(), timeout=TALLY_SECONDS)
+        except (RayError, TimeoutError):
+            LOGGER.debug("no alarms", exc_info=True)  # nor are they worth a run
+            return
+        for alarm in alarms[self.told :]:
+            LOGGER.warning("alarm: %s", alarm, extra={"event": ALARM})
+        self.told = max(self.told, len(alarms))
 
 
 @contextmanager
@@ -137,10 +146,11 @@ def tallied(task: Task, watch: Watch | None = None) -> Iterator[Any]:
 
     Args:
         task: what the line is about.
-        watch: looks at finished shards; its alarms are warned of at the end, and counted before.
+        watch: looks at finished shards; its alarms are warned of as they come.
     """
     actor = ray.remote(Tally).options(num_cpus=0, scheduling_strategy=near_driver())
     tally = actor.remote(task.name, task.total, watch)
+    alarms = _Alarms(tally)
     last: dict[str, int] = {}
 
     def poll() -> Mapping[str, int]:
@@ -148,12 +158,14 @@ def tallied(task: Task, watch: Watch | None = None) -> Iterator[Any]:
             last.update(ray.get(tally.snapshot.remote(), timeout=TALLY_SECONDS))
         except (RayError, TimeoutError):
             return last  # a progress line is not worth a run
+        if last.get("alarms", 0) > alarms.told:
+            alarms.warn()
         # A shard that is repeated, because its worker died, reports twice.
         return last | {"shards": min(last.get("shards", 0), task.total)}
 
     try:
         with progress(task, poll):
             yield tally
-        _warn(tally)
+        alarms.warn()
     finally:
         ray.kill(tally)

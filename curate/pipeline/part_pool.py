@@ -72,7 +72,8 @@ def score_parts(
     claimed = work.run.claim(IDENTITY, identity)
     begin = time.monotonic()
     if todo:
-        outcome.unreadable = _score(work, source, todo, claimed, resources)
+        before = len(parts) - len(todo)
+        outcome.unreadable = _score(work, source, todo, claimed, resources, before)
     outcome.seconds["score"] = time.monotonic() - begin
     described = None if source.model is None else source.model.describe()
     write_provenance(work, described, resources, outcome)
@@ -89,10 +90,11 @@ def _score(
     todo: Sequence[Part],
     identity: str,
     resources: tuple[float, float],
+    before: int,
 ) -> dict[str, str]:
     """Score and commit parts; returns part id -> error, of those that cannot be read."""
     preview = preview_of(work)
-    task = Task("score", len(todo), shows_drops=preview is not None)
+    task = Task("score", len(todo), "pairs", preview is not None, "parts", before)
     with tallied(task, watch_of(work, preview)) as tally, counted_attempts() as attempts:
         job = PartJob(work.store, work.config, source, identity, preview, tally, attempts)
         shards = [part.as_shard() for part in todo]
@@ -166,7 +168,7 @@ def _fit(
             lambda looked_at: _map(config, looked_at, HashPartWorker, hashing, resources),
         )
         costly = config.costly_scores
-        with tallied(Task("fit", len(chosen))) as tally:
+        with tallied(Task("fit", len(chosen), items="parts")) as tally:
             job = PartSampleJob(source, settings.seed, threshold, costly, tally, attempts)
             rows = list(_map(config, chosen, SamplePartWorker, {"job": job}, resources))
     return fit_on_rows(rows, config, model, work.store, REFERENCE_FOLDER)

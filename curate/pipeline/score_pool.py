@@ -40,8 +40,9 @@ def score_pool(
         begin = time.monotonic()
         preview = preview_of(work)
         watch = watch_of(work, preview)
+        before = len(shards) - len(todo)
         outcome.unreadable = score(
-            started, work.store, todo, identity, held, REFERENCE_FOLDER, preview, watch
+            started, work.store, todo, identity, held, REFERENCE_FOLDER, preview, watch, before
         )
         outcome.seconds["score"] = time.monotonic() - begin
         write_provenance(work, started.model.describe(), resources, outcome)

@@ -137,6 +137,7 @@ def score(
     folder: str,
     preview: Node | None,
     watch: Watch | None = None,
+    before: int = 0,
 ) -> dict[str, str]:
     """Score and commit shards.
 
@@ -149,6 +150,7 @@ def score(
         folder: of the Reference in the run directory.
         preview: rules that can be decided on the way, for the progress line.
         watch: looks at the counts of finished shards; None leaves it.
+        before: shards that were committed before, for the progress line.
 
     Returns:
         Shard id -> error, of the shards that cannot be read.
@@ -156,7 +158,7 @@ def score(
     if not shards:
         return {}
     handle = ReferenceHandle(identity, (ray.put(held),), run, folder, session.config)
-    task = Task("score", len(shards), shows_drops=preview is not None)
+    task = Task("score", len(shards), shows_drops=preview is not None, before=before)
     with tallied(task, watch) as tally, counted_attempts() as attempts:
         job = ScoreJob(
             worker=session.worker_job(run, tally, attempts),
