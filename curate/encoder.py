@@ -17,10 +17,10 @@ import torch
 
 from curate.config import ModelConfig
 from curate.errors import ModelError
-from curate.images import PixelSpec
 from curate.loading import Tokens, create_model
 from curate.numerics.posterior import Link
 from curate.numerics.similarity import normalise
+from curate.pixels import PixelSpec, Resampling
 from curate.shared_model import FrozenModel, freeze, thaw
 
 Precision = Literal["fp32", "bf16", "fp16"]
@@ -175,7 +175,7 @@ class Encoder:
     ) -> ModelInfo:
         bias = getattr(self._model, "logit_bias", None)
         link: Link = "softmax" if bias is None else "sigmoid"
-        pixels = pixel_spec(preprocess)
+        pixels = pixel_spec(preprocess, config.resampling)
         context_length = int(self._model.context_length)
         with torch.inference_mode():
             tokens = torch.zeros(1, context_length, dtype=torch.long, device=self._device)
@@ -233,8 +233,8 @@ class Encoder:
         return staged.to(self._device, non_blocking=is_cuda)
 
 
-def pixel_spec(preprocess: dict[str, Any]) -> PixelSpec:
-    """Read an open_clip preprocess configuration into our own geometry. Raises ModelError."""
+def pixel_spec(preprocess: dict[str, Any], resampling: Resampling) -> PixelSpec:
+    """Read an open_clip preprocess configuration into our own geometry. Raises ConfigError."""
     size = preprocess["size"]
     height, width = (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
     interpolation = preprocess["interpolation"]
@@ -244,4 +244,5 @@ def pixel_spec(preprocess: dict[str, Any]) -> PixelSpec:
         # open_clip's evaluation transform knows bilinear and takes all else for bicubic.
         interpolation="bilinear" if interpolation == "bilinear" else "bicubic",
         fill_color=int(preprocess["fill_color"]),
+        resampling=resampling,
     )

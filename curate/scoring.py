@@ -19,10 +19,11 @@ import pyarrow as pa
 
 from curate.encoder import Pixels
 from curate.errors import AccountingError, SampleError
-from curate.images import PixelSpec, decode, to_pixels
+from curate.images import decode
 from curate.language import english
 from curate.loading import Tokenize, Tokens
 from curate.manifest import Counts, counts_of_statuses
+from curate.pixels import PixelSpec, to_pixels
 from curate.samples import Rejection, Sample
 from curate.schema import (
     CAPTION_ENGLISH,
@@ -285,7 +286,8 @@ def _prepare(
     except SampleError as exc:
         scores.reject(item, exc.status, exc.detail)
         return None
-    return scores.accept(item, image.size), pixels, item.caption
+    height, width = image.shape[:2]
+    return scores.accept(item, (width, height)), pixels, item.caption
 
 
 def embeddings_to_bytes(scores: ShardScores, keys: Sequence[str]) -> bytes:

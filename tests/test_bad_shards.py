@@ -32,7 +32,8 @@ import numpy as np
 import pytest
 
 from curate.errors import SampleError, ShardError
-from curate.images import PixelSpec, decode, to_pixels
+from curate.images import decode
+from curate.pixels import PixelSpec, to_pixels
 from curate.samples import Rejection, Sample, SamplePolicy, ShardReader
 from curate.shards import list_shards, open_shard
 

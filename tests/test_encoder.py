@@ -29,8 +29,9 @@ from curate.encoder import (
     resolve_precision,
 )
 from curate.errors import ConfigError, ModelError
-from curate.images import decode, to_pixels
+from curate.images import decode
 from curate.loading import bound_caption, load_tokenizer, open_clip_name
+from curate.pixels import to_pixels
 
 CAPTIONS = [
     "A photo of a cat.",
@@ -44,7 +45,8 @@ BATCH = 6
 
 
 def load(name: str, **fields: Any) -> Encoder:
-    return Encoder(ModelConfig(name=name, **{"device": "cpu"} | fields))
+    # Pillow resizes as open_clip does, to the bit; how near torch comes is told by test_pixels.
+    return Encoder(ModelConfig(name=name, **{"device": "cpu", "resampling": "pillow"} | fields))
 
 
 def batch(encoder: Encoder) -> tuple[Any, Any]:
@@ -80,7 +82,9 @@ def open_clip_embeddings(name: str) -> tuple[Any, Any, Any, Any]:
     tokenizer = open_clip.get_tokenizer(name)
     images = [decode(jpeg(40 + 9 * i, 70 - 8 * i, seed=i), 10**6) for i in range(BATCH)]
     with torch.inference_mode():
-        image = model.eval().encode_image(torch.stack([preprocess(i) for i in images]))
+        image = model.eval().encode_image(
+            torch.stack([preprocess(Image.fromarray(i)) for i in images])
+        )
         text = model.encode_text(tokenizer(CAPTIONS))
     return image, text, image.norm(dim=1), text.norm(dim=1)
 
@@ -229,16 +233,16 @@ def test_the_geometry_is_that_of_the_model(tmp_path: Path) -> None:
     _, _, preprocess = open_clip.create_model_and_transforms(name)
     image = picture(50, 20)
     want = preprocess(image)
-    frame = torch.from_numpy(to_pixels(image, ours.info.pixels)).permute(2, 0, 1) / 255
+    frame = torch.from_numpy(to_pixels(np.array(image), ours.info.pixels)).permute(2, 0, 1) / 255
     mean, std = (torch.tensor(content["preprocess_cfg"][k]).view(3, 1, 1) for k in ("mean", "std"))
     torch.testing.assert_close((frame - mean) / std, want, rtol=0, atol=1e-5)
 
 
 def test_an_unknown_geometry_is_refused() -> None:
     base = {"size": 32, "interpolation": "bicubic", "resize_mode": "shortest", "fill_color": 0}
-    assert pixel_spec(base | {"size": (24, 32)}).size == (24, 32)
+    assert pixel_spec(base | {"size": (24, 32)}, "torch").size == (24, 32)
     with pytest.raises((ModelError, ConfigError), match="resize_mode"):
-        pixel_spec(base | {"resize_mode": "melt"})
+        pixel_spec(base | {"resize_mode": "melt"}, "torch")
 
 
 # --- models that cannot be used -------------------------------------------------------------

@@ -103,7 +103,7 @@ def tiled(side: int) -> bytes:
 
 
 def test_tiles_larger_than_the_limit_are_refused() -> None:
-    assert decode(tiled(64), LIMIT).size == (64, 64)
+    assert decode(tiled(64), LIMIT).shape == (64, 64, 3)
     with pytest.raises(SampleError, match="tiles of 30000 x 30000 pixels") as caught:
         decode(tiled(30_000), LIMIT)
     assert caught.value.status == "image_too_large"

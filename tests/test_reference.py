@@ -22,11 +22,11 @@ from curate.config import ReferenceConfig
 from curate.encoder import ModelInfo
 from curate.errors import ReferenceFileError
 from curate.fidelity import with_fidelity
-from curate.images import PixelSpec
 from curate.numerics.agreement import agreement
 from curate.numerics.information_gain import information_gain
 from curate.numerics.landmarks import LandmarkGain
 from curate.outputs import Store
+from curate.pixels import PixelSpec
 from curate.reference import (
     Reference,
     Sample,

@@ -19,7 +19,7 @@ from curate import scoring
 from curate.config import ReferenceConfig
 from curate.encoder import Encoder
 from curate.errors import AccountingError
-from curate.images import PixelSpec
+from curate.pixels import PixelSpec
 from curate.reference import fit
 from curate.samples import Rejection, Sample
 from curate.schema import IMAGE_NORM, OK, SCORE_COLUMNS, SCORES_SCHEMA, TEXT_NORM

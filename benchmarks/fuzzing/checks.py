@@ -23,10 +23,11 @@ from curate.embedding_pools.source import Source, find_source
 from curate.embedding_pools.task import PartTask, score_part
 from curate.encoder import Pixels
 from curate.errors import ConfigError, ShardError
-from curate.images import PixelSpec, decode
+from curate.images import decode
 from curate.loading import Tokenize, Tokens, load_tokenizer
 from curate.manifest import Counts, RunDir, counts_of_statuses
 from curate.outputs import Store
+from curate.pixels import PixelSpec
 from curate.reporting import printable
 from curate.samples import SamplePolicy
 from curate.schema import OK, SCORE_COLUMNS

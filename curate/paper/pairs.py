@@ -97,7 +97,7 @@ class Pool:
         """
 
         def thumbnail(sample: Sample) -> Image.Image:
-            picture = decode(sample.image, self.policy.image_pixels)
+            picture = Image.fromarray(decode(sample.image, self.policy.image_pixels))
             picture.thumbnail((side, side), Image.Resampling.LANCZOS)
             return picture
 

@@ -14,7 +14,6 @@ from curate import reference
 from curate.config import ReferenceConfig
 from curate.encoder import ModelInfo
 from curate.errors import NumericsError
-from curate.images import PixelSpec
 from curate.numerics.posterior import Posterior
 from curate.paper.reference_error import (
     CLOSE,
@@ -26,6 +25,7 @@ from curate.paper.reference_error import (
     summarise,
     usable_sizes,
 )
+from curate.pixels import PixelSpec
 
 SOFTMAX = Posterior("softmax")
 
