@@ -102,7 +102,7 @@ def list_entries(
     return pa.Table.from_batches(chunks, LISTING).sort_by("name")
 
 
-def prefixes(names: Sequence[str], most: int = PART_NAMES) -> list[str]:
+def prefixes(names: Sequence[str], most: int) -> list[str]:
     """Prefixes that part names: each name begins with one of them, each of which with few names.
 
     Args:
@@ -133,7 +133,7 @@ def _common(first: str, last: str) -> int:
 def _parts(fs: Any, expected: Sequence[str]) -> list[str]:
     if len(expected) <= PART_NAMES or not _lists_prefixes(fs):
         return []
-    return prefixes(expected)
+    return prefixes(expected, PART_NAMES)
 
 
 def _lists_prefixes(fs: Any) -> bool:

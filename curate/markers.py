@@ -9,6 +9,7 @@ markers themselves.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import logging
 from collections.abc import Iterable, Iterator, Sequence
@@ -133,6 +134,28 @@ def wrong_rows(run: RunDir) -> list[str]:
 
     threads = LOCAL_THREADS if run.store.is_local else REQUESTS_AT_ONCE
     return [shard for shards in prefetched(differs, _parts(known), threads) for shard in shards]
+
+
+def identity_of_outputs(scored_as: str, shards: Sequence[str], outputs: Iterable[str]) -> str:
+    """`config.digest` of [how they were scored, shards, outputs], without holding all that JSON.
+
+    Args:
+        scored_as: identity of model, Reference and configuration.
+        shards: ids.
+        outputs: canonical JSON of the (path, sha256) of each shard's outputs.
+    """
+    running = hashlib.sha256(f"[{json.dumps(scored_as)},[".encode())
+    for separator, shard in zip(_commas(), shards, strict=False):
+        running.update(f"{separator}{json.dumps(shard)}".encode())
+    running.update(b"],[")
+    for separator, written in zip(_commas(), outputs, strict=False):
+        running.update(f"{separator}{written}".encode())
+    running.update(b"]]")
+    return running.hexdigest()
+
+
+def _commas() -> Iterator[str]:
+    return itertools.chain([""], itertools.repeat(","))
 
 
 # --- the cache ------------------------------------------------------------------------------

@@ -7,10 +7,7 @@ need be written before shards are filtered: see `materialise`.
 
 from __future__ import annotations
 
-import hashlib
-import itertools
-import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -23,7 +20,7 @@ from curate.deciding import count_decisions, decide_all
 from curate.errors import OutputError, RunDirError
 from curate.external_sort import ExternalSorter
 from curate.manifest import IDENTITY, Counts, RunDir
-from curate.markers import read_markers
+from curate.markers import identity_of_outputs, read_markers
 from curate.numerics.selection import UID, Node
 from curate.outputs import Store
 from curate.uids_file import write_uids
@@ -44,7 +41,6 @@ __all__ = [
     "find",
     "folder_of",
     "identity_of",
-    "identity_of_outputs",
     "kept_per_shard",
     "load",
     "materialise",
@@ -285,28 +281,6 @@ def scores_identity(run: RunDir, shards: Sequence[str], *, trust: bool = True) -
     return identity_of_outputs(
         scored_as[0], shards, read_markers(run, shards, trust=trust).outputs()
     )
-
-
-def identity_of_outputs(scored_as: str, shards: Sequence[str], outputs: Iterable[str]) -> str:
-    """`digest` of [how they were scored, shards, outputs], without holding all that JSON.
-
-    Args:
-        scored_as: identity of model, Reference and configuration.
-        shards: ids.
-        outputs: canonical JSON of the (path, sha256) of each shard's outputs.
-    """
-    running = hashlib.sha256(f"[{json.dumps(scored_as)},[".encode())
-    for separator, shard in zip(_commas(), shards, strict=False):
-        running.update(f"{separator}{json.dumps(shard)}".encode())
-    running.update(b"],[")
-    for separator, written in zip(_commas(), outputs, strict=False):
-        running.update(f"{separator}{written}".encode())
-    running.update(b"]]")
-    return running.hexdigest()
-
-
-def _commas() -> Iterator[str]:
-    return itertools.chain([""], itertools.repeat(","))
 
 
 def subset_identity(scores: str, rules: Rules) -> str:

@@ -15,9 +15,15 @@ from hypothesis import strategies as st
 from curate.config import digest
 from curate.errors import OutputError, RunDirError
 from curate.manifest import STATE, Counts, Marker, RunDir
-from curate.markers import CACHE, outputs_json, read_markers, wrong_rows
+from curate.markers import (
+    CACHE,
+    identity_of_outputs,
+    outputs_json,
+    read_markers,
+    wrong_rows,
+)
 from curate.outputs import Store, Written
-from curate.subsets import identity_of_outputs, scores_identity
+from curate.subsets import scores_identity
 
 SHARDS = ["00000", "b", "ü x"]
 
