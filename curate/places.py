@@ -12,6 +12,8 @@ import posixpath
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final, TypeVar
 from urllib.parse import quote
@@ -19,7 +21,7 @@ from urllib.parse import quote
 import fsspec
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
-from fsspec.utils import get_protocol
+from fsspec.utils import get_protocol, glob_translate
 
 from curate import retrying
 from curate.errors import ConfigError
@@ -32,6 +34,9 @@ ID_LIMIT: Final = 200
 
 MAGIC: Final = re.compile(r"[*?\[]")
 """What makes a name a pattern."""
+
+_SAFE: Final = re.compile("[A-Za-z0-9_-]+")
+"""Names that need no encoding: nearly all, so that a million of them are looked at once."""
 
 
 def read_lists(specs: Iterable[str], base: Path | None, field: str) -> Iterator[str]:
@@ -74,6 +79,9 @@ def is_local(url: str) -> bool:
     """Whether a name is a local path, or a `file://` URL of one."""
     if posixpath.isabs(url):  # even with "::" in a name
         return True
+    protocol, found, _ = url.partition("://")
+    if found and "::" not in url:  # as below, in a tenth of the time
+        return protocol in ("file", "local")
     return "::" not in url and get_protocol(url) in ("file", "local")
 
 
@@ -89,13 +97,18 @@ def anchored(url: str, base: Path | None) -> str:
 def check_protocol(url: str, field: str) -> None:
     """Raise unless fsspec knows the protocol and its driver is installed; asks no server."""
     for link in url.split("::"):
-        protocol = get_protocol(link) if "://" in link else link
+        protocol = link.partition("://")[0]
         if protocol in ("file", "local") or posixpath.sep in protocol:
             continue
         try:
-            fsspec.get_filesystem_class(protocol)
+            _driver(protocol)
         except (ImportError, ValueError) as exc:
             raise ConfigError(f"{field}: cannot open {url!r}: {exc}") from exc
+
+
+@lru_cache
+def _driver(protocol: str) -> Any:
+    return fsspec.get_filesystem_class(protocol)
 
 
 def filesystem_of(url: str) -> tuple[Any, str]:
@@ -120,21 +133,43 @@ def glob(url: str, field: str) -> Iterator[tuple[str, int | None]]:
     if "::" in url and not local:
         raise ConfigError(f"{field}: {url!r}: no glob in a chained URL; use braces or @FILE")
     try:
-        filesystem, pattern = filesystem_of(url)
-        found = ask(lambda: filesystem.glob(pattern, detail=True), url)
+        if local and not MAGIC.search(posixpath.dirname(url)):
+            files = _glob_folder(url)
+        else:
+            files = _glob_tree(url, local)
     except Exception as exc:  # drivers raise their own, unrelated classes
         raise ConfigError(f"{field}: cannot list {url!r}: {exc!r}; check access") from exc
+    if not files:
+        raise ConfigError(f"{field}: {url!r} matches no file; check the path and the pattern")
+    yield from files.items()
+
+
+def _glob_folder(pattern: str) -> dict[str, int | None]:
+    """Files of one local folder: a million of them in seconds, where fsspec takes minutes."""
+    matches = re.compile(glob_translate(pattern)).match
+    folder = posixpath.dirname(pattern)
+    try:
+        with os.scandir(folder) as entries:
+            named = sorted(
+                ((posixpath.join(folder, e.name), e) for e in entries), key=itemgetter(0)
+            )
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    # `is_file` is also true of a link to one, which fsspec calls a link.
+    return {path: e.stat().st_size for path, e in named if matches(path) and e.is_file()}
+
+
+def _glob_tree(url: str, local: bool) -> dict[str, int | None]:
+    filesystem, pattern = filesystem_of(url)
     files: dict[str, int | None] = {}
-    for path, info in found.items():
+    for path, info in ask(lambda: filesystem.glob(pattern, detail=True), url).items():
         if local:
             if Path(path).is_file():  # or a link to one, which fsspec calls a link
                 files[path] = Path(path).stat().st_size
         elif info.get("type") == "file":
             size = info.get("size")
             files[filesystem.unstrip_protocol(path)] = None if size is None else int(size)
-    if not files:
-        raise ConfigError(f"{field}: {url!r} matches no file; check the path and the pattern")
-    yield from files.items()
+    return files
 
 
 # --- names ----------------------------------------------------------------------------------
@@ -186,5 +221,7 @@ def _stem(path: str, suffix: str) -> str:
 
 
 def _safe_name(name: str) -> str:
+    if _SAFE.fullmatch(name):
+        return name
     encoded = quote(name, safe="", errors="surrogateescape").replace("~", "%7E")
     return encoded.replace(".", "%2E") if encoded in (".", "..") else encoded
