@@ -18,7 +18,7 @@ PLATFORM_PACKAGES := ^(nvidia-|cuda-|triton==)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test check format bench fuzz paper wheel lock clean distclean
+.PHONY: help install demo test check format bench chaos fuzz paper wheel lock clean distclean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -70,6 +70,9 @@ paper: install ## Redo the paper's analyses with the project's own models into d
 
 fuzz: install ## Read 100,000 mutated shards and pools (an hour); fewer: ARGS="--cases 2000 --seed 1"
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/fuzz.py $(ARGS)
+
+chaos: install ## Break a cluster and its storage in 24 ways (an hour): ARGS="--points 24 --seed 7 --only node"
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/chaos.py $(ARGS)
 
 bench: install ## Measure memory over many shards (minutes)
 	$(BIN)/python benchmarks/memory.py $(ARGS)

@@ -66,7 +66,7 @@ def suite(options: argparse.Namespace) -> Iterator[Suite]:
         shards = pool.draw(work, seed=0)
         nodes.start()
         board = Board(work / "board")
-        yield Suite(work / "runs", nodes, board, shards, options.model, variables)
+        yield Suite(work / "runs", nodes, board, shards, {"model": options.model}, variables)
     finally:
         nodes.close()
         shutil.rmtree(work, ignore_errors=True)

@@ -1,7 +1,7 @@
 """A store that misbehaves: `faulty://ROOT/path` is a file of a folder, behind a bad network.
 
-Every k-th request of a process fails, in turn, as drivers of object stores do: before anything is
-done, and after it was done. Roots are folders that the orders name, so that the same URL is another
+One request in so many fails as drivers of object stores do: before anything is done, and after it
+was done. Roots are folders that the orders name, so that the same URL is another
 folder in another run.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 import http.client
 import io
 import os
+import random
 import shutil
 import time
 import uuid
@@ -32,19 +33,22 @@ def register() -> None:
     fsspec.register_implementation(PROTOCOL, FaultyFileSystem, clobber=True)
 
 
-class _Requests:
+class Requests:
     """Counts the requests of this process, and fails the unlucky ones."""
 
     def __init__(self) -> None:
-        self._count = 0
+        self._count = self._times = 0
 
     def unlucky(self, orders: Orders, store: str) -> int:
         """0, or the how manieth request this is that fails in that way."""
         if orders.store != store or not orders.every:
             return 0
         self._count += 1
-        times, left = divmod(self._count, orders.every)
-        return 0 if left else times
+        # Drawn, not counted: a request and its repetition may be a fixed number of others apart.
+        if random.Random(f"{orders.attempt}/{self._count}").random() >= 1 / orders.every:
+            return 0
+        self._times += 1
+        return self._times
 
 
 class FaultyFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no types
@@ -52,7 +56,7 @@ class FaultyFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has 
 
     protocol: ClassVar[str] = PROTOCOL
     cachable = False
-    requests: ClassVar[_Requests] = _Requests()
+    requests: ClassVar[Requests] = Requests()
 
     # --- paths ------------------------------------------------------------------------------
 

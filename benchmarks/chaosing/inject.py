@@ -47,7 +47,7 @@ def inject(point: Point, scene: Scene) -> None:
 def _kill_embedder(point: Point, scene: Scene) -> None:
     found = scene.nodes.titled(EMBEDDER)
     if not found:
-        raise MissedError("there was no embedder")
+        raise MissedError(f"there was no embedder among {scene.nodes.titles()}")
     _kill(found[point.victim % len(found)])
 
 

@@ -156,6 +156,10 @@ class Nodes:
         """The workers of all nodes whose title begins so, in order of nodes and age."""
         return [p for node in self._workers for p in self._titled(node, titles)]
 
+    def titles(self) -> list[str]:
+        """What the workers of all nodes call themselves."""
+        return [title(p) for p in self.titled("ray::")]
+
     def titled_on(self, number: int, *titles: str) -> list[Any]:
         """The same of one node."""
         return self._titled(self._workers[number], titles)

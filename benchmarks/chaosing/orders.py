@@ -43,7 +43,7 @@ class Orders:
         gate: where to wait, if anywhere.
         roots: first part of a path on the faulty store -> folder.
         store: how the store fails: `hiccups`, `stalls`, `short` or nothing.
-        every: of how many requests, per process, one fails so.
+        every: of how many requests one fails so, on average.
         refused: name of a file that the store refuses for good, reading or writing.
         poison: name of a shard whose opening kills.
         full: name of a file that no disk has room for.

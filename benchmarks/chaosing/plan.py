@@ -51,7 +51,8 @@ class Kind:
         stages: one is drawn, with its trigger; none for a fault that lasts through a whole run.
         exits: exit codes of the driver that the fault may lead to; negative ones are signals.
         told: what the driver's output must hold.
-        remote: the pool and the run directory are on a store that misbehaves.
+        remote: the pool and the run directory are on a store that may misbehave.
+        store: how it does throughout the run: `hiccups`, `stalls`, `short` or not at all.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Kind:
     exits: frozenset[int] = DONE
     told: tuple[str, ...] = ()
     remote: bool = False
+    store: str = ""
 
 
 ANY_STAGE: Final = ("hash", "sample", "fit", "score", "commit", "select", "filter", "output")
@@ -77,9 +79,9 @@ KINDS: Final = {
         Kind("SIGTERM", ANY_STAGE, frozenset({143}), ("terminated", "run again")),
         Kind("SIGINT", ANY_STAGE, frozenset({130}), ("interrupted", "run again")),
         Kind("disk full", (), STOPPED, ("No space left on device", "make room", "run again")),
-        Kind("store hiccups", remote=True),
-        Kind("store stalls", remote=True),
-        Kind("store cuts reads short", remote=True),
+        Kind("store hiccups", remote=True, store="hiccups"),
+        Kind("store stalls", remote=True, store="stalls"),
+        Kind("store cuts reads short", remote=True, store="short"),
         Kind("store refuses to read", ("scoring", "writing"), SET_ASIDE, ("refuses",), remote=True),
         Kind("store refuses to write", (), STOPPED, ("refuses", "run again"), remote=True),
         Kind("shard kills workers", ("scoring", "writing"), SET_ASIDE, ("workers died over it",)),

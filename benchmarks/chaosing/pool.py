@@ -16,13 +16,18 @@ NOISE_BYTES: Final = 64
 """Zeros over the beginning of a JPEG: nothing decodes it any more."""
 
 
-def draw(folder: Path, seed: int) -> Path:
+def draw(folder: Path, seed: int, pairs: int = PAIRS) -> Path:
     """Draw a pool of good pairs, placeholders, scrubbed captions and undecodable pictures.
+
+    Args:
+        folder: receives it.
+        seed: of the pairs.
+        pairs: in all.
 
     Returns:
         The folder of its shards.
     """
-    spec = PoolSpec(pairs=PAIRS, shards=SHARDS, seed=seed, sides=(64, 96))
+    spec = PoolSpec(pairs=pairs, shards=SHARDS, seed=seed, sides=(64, 96))
     pool = write_pool(folder / "pool", spec, folder / "truth.parquet")
     for number, shard in enumerate(sorted(pool.glob("*.tar"))):
         with tarfile.open(shard) as archive:
@@ -33,24 +38,27 @@ def draw(folder: Path, seed: int) -> Path:
     return pool
 
 
-def configuration(model: str, pool: Path, remote: bool) -> dict[str, Any]:
+def configuration(
+    pool: Path, remote: bool, model: str = "embedded", embedders: int = 2
+) -> dict[str, Any]:
     """The configuration of a run in the folder `run` below the working directory.
 
     Args:
-        model: its name.
         pool: the folder of shards.
         remote: whether pool and run directory are on the faulty store instead.
+        model: its name.
+        embedders: actors that hold it.
     """
     drop = {"drop_lowest": 0.1}
     return {
         "model": {"name": model, "device": "cpu"},
         "input": {"shards": f"{PROTOCOL}://pool/*.tar" if remote else f"{pool}/*.tar"},
-        "reference": {"samples": 80},
+        "reference": {"samples": 50},
         "rules": {"all": [{"image_informativeness": drop}, {"text_informativeness": drop}]},
         "output": {
             "run_dir": f"{PROTOCOL}://run" if remote else "run",
             "save_embeddings": True,
         },
         # Stages without a model take as many workers as there are CPUs, wherever these are.
-        "compute": {"embedders": 2, "workers": "auto", "batch_size": 8},
+        "compute": {"embedders": embedders, "workers": "auto", "batch_size": 8},
     }

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import yaml
 
@@ -62,7 +62,7 @@ class Suite:
         nodes: Nodes,
         board: Board,
         shards: Path,
-        model: str,
+        settings: Mapping[str, Any],
         variables: Mapping[str, str],
     ) -> None:
         """Make ready.
@@ -72,12 +72,12 @@ class Suite:
             nodes: a cluster that was started.
             board: that its processes look at; the environment of this one names it, too.
             shards: the pool.
-            model: name of the model.
+            settings: `model` and `embedders` of the configuration.
             variables: environment of drivers.
         """
         self.folder = folder
         self._nodes, self._board, self._shards = nodes, board, shards
-        self._model, self._variables = model, dict(variables)
+        self._settings, self._variables = dict(settings), dict(variables)
         self._expected: dict[bool, dict[str, str]] = {}
         self._needed = 0
         register()
@@ -148,14 +148,14 @@ class Suite:
         """The orders of the first run, and the disk that is to be full."""
         trigger, kind = point.trigger, point.kind.name
         gate = None if trigger is None else Gate(trigger.place, trigger.name, trigger.nth)
-        orders = Orders(f"{point.seed}-{point.number}", gate, self._roots(folder))
-        often = 3 + point.victim % 4
-        if kind == "store hiccups":
-            return None, replace(orders, store="hiccups", every=often)
-        if kind == "store cuts reads short":
-            return None, replace(orders, store="short", every=often)
-        if kind == "store stalls":  # each takes seconds
-            return None, replace(orders, store="stalls", every=5 * often)
+        often = 6 + point.victim % 4
+        orders = Orders(
+            attempt=f"{point.seed}-{point.number}",
+            gate=gate,
+            roots=self._roots(folder),
+            store=point.kind.store,
+            every=5 * often if point.kind.store == "stalls" else often,  # each takes seconds
+        )
         if kind == "store refuses to read":
             return None, replace(orders, refused=f"r:{point.shard}.tar")
         if kind == "shard kills workers":
@@ -259,9 +259,8 @@ class Suite:
     ) -> tuple[int | None, str]:
         """One run of the driver: its exit code, None if it took too long; and what it told."""
         config = folder / "run.yaml"
-        config.write_text(
-            yaml.safe_dump(pool.configuration(self._model, self._shards, remote)), "utf-8"
-        )
+        tree = pool.configuration(self._shards, remote, **self._settings)
+        config.write_text(yaml.safe_dump(tree), "utf-8")
         self._board.order(orders)
         variables = {**self._variables, "RAY_ADDRESS": self._nodes.address}
         deadline = time.monotonic() + ATTEMPT_SECONDS
