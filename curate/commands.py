@@ -18,6 +18,7 @@ from curate.manifest import IDENTITY, Counts
 from curate.pipeline.cluster import Cluster, cluster
 from curate.pipeline.compute import plan_workers
 from curate.progress import Task, progress
+from curate.scored_pool import scored_pool
 from curate.shards import Shard
 from curate.subsets import Subset
 from curate.thresholds import Threshold, fixed_by, sample_thresholds
@@ -130,7 +131,7 @@ def _left_to_score(work: Workspace, shards: Sequence[Shard]) -> frozenset[str]:
     if work.store.exists(IDENTITY):
         _check_unchanged(work)
     work.run.write_manifest(shards)
-    done = work.run.committed()
+    done = work.run.committed([shard.id for shard in shards])
     work.write_config()
     return frozenset(shard.id for shard in shards) - done
 
@@ -161,17 +162,18 @@ def _select(work: Workspace, outcome: Outcome) -> None:
         seen["rejected"] += sum(counts.rejected.values())
         seen["dropped"] += sum(counts.dropped.values())
 
-    outcome.subset = subsets.find(work.run, config.output.subset, config.rules)
+    pool = scored_pool(work.run)
+    outcome.subset = subsets.find(work.run, config.output.subset, config.rules, pool)
     if outcome.subset is not None:
         return
     begin = time.monotonic()
     sample = _reference_sample(work) if rules.needs_reference(config.rules) else None
     if sample is not None:
         outcome.thresholds = fixed_by(sample_thresholds(config.rules, sample))
-    task = Task("select", len(subsets.scored_shards(work.run)), shows_drops=True)
+    task = Task("select", len(pool.shards), shows_drops=True)
     with progress(task, lambda: seen):
         outcome.subset = subsets.select(
-            work.run, config.output.subset, config.rules, sample, observe
+            work.run, config.output.subset, config.rules, sample, observe, pool
         )
     outcome.seconds["select"] = time.monotonic() - begin
 

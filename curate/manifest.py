@@ -294,9 +294,12 @@ class RunDir:
             among: the ids that matter, if that is known: of those, none is missed. A large store
                 is listed in parts then, side by side.
         """
-        expected = [f"{shard}.json" for shard in among]
-        names = self.store.names(STATE, ".json", expected)
+        names = self.store.names(STATE, ".json", self.marker_names(among))
         return frozenset(name.removesuffix(".json") for name in names)
+
+    def marker_names(self, shards: Sequence[str]) -> list[str]:
+        """What a listing of the markers of some shards has to know: nothing on a disk."""
+        return [] if self.store.is_local else [f"{shard}.json" for shard in shards]
 
     def failed(self) -> frozenset[str]:
         """Ids of the shards that could not be read, from one listing."""

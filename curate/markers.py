@@ -87,7 +87,12 @@ class Markers:
 
 
 def read_markers(
-    run: RunDir, shards: Sequence[str], *, trust: bool = True, keep: bool = True
+    run: RunDir,
+    shards: Sequence[str],
+    *,
+    trust: bool = True,
+    keep: bool = True,
+    found: pa.Table | None = None,
 ) -> Markers:
     """What the markers of some shards say: from the cache, and from markers that it lacks.
 
@@ -96,12 +101,13 @@ def read_markers(
         shards: ids of committed shards, distinct.
         trust: use the cache; without, it is neither read nor written.
         keep: write the cache again if it lacked some. What cannot be written is left.
+        found: the listing of the markers, if they were listed just before.
 
     Raises:
         RunDirError: a shard has no marker.
         OutputError: a marker is damaged.
     """
-    listed = _listed(run, shards)
+    listed = _listed(run, shards, found)
     known = _fitting(_load(run.store) if trust else ROWS.empty_table(), listed)
     fresh = listed.filter(pc.invert(pc.is_in(listed["shard"], known["shard"])))
     if not len(fresh):
@@ -199,7 +205,7 @@ def _listed(run: RunDir, shards: Sequence[str], found: pa.Table | None = None) -
     """Shard, size and stamp of their markers, in the order of the shards."""
     names = pa.array([f"{shard}.json" for shard in shards], pa.string())
     if found is None:
-        found = run.store.entries(STATE, ".json", names)
+        found = run.store.entries(STATE, ".json", run.marker_names(shards))
     at = pc.index_in(names, found["name"])
     if at.null_count:
         missing = shards[pc.index(pc.is_null(at), True).as_py()]

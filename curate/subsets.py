@@ -19,10 +19,10 @@ from curate.config import Rules, digest
 from curate.deciding import count_decisions, decide_all
 from curate.errors import OutputError, RunDirError
 from curate.external_sort import ExternalSorter
-from curate.manifest import IDENTITY, Counts, RunDir
-from curate.markers import identity_of_outputs, read_markers
+from curate.manifest import Counts, RunDir
 from curate.numerics.selection import UID, Node
 from curate.outputs import Store
+from curate.scored_pool import ScoredPool, scored_pool, scored_shards, scores_identity
 from curate.uids_file import write_uids
 
 SUMMARY: Final = "summary.json"
@@ -80,6 +80,7 @@ def select(
     rules: Rules,
     reference_sample: pa.Table | None,
     observe: Callable[[str, Counts], None] = lambda shard, counts: None,
+    pool: ScoredPool | None = None,
 ) -> Subset:
     """Apply rules to a scored pool and write the subset; nothing happens if it is already there.
 
@@ -89,14 +90,15 @@ def select(
         rules: what to keep.
         reference_sample: scores of the Reference's sample, for rules with `of: reference`.
         observe: called after each shard with its id and counts.
+        pool: what is scored, if that was looked at just before.
 
     Raises:
         RunDirError: some shards are not scored yet.
         AccountingError: the counts of a shard do not balance.
     """
-    shards = scored_shards(run)
+    pool = pool or scored_pool(run)
+    shards, scores = pool.shards, pool.identity
     folder = folder_of(name)
-    scores = scores_identity(run, shards)
     identity = subset_identity(scores, rules)
     found = load(run.store, name)
     if found is not None and found.identity == identity and found.summary["decisions"]:
@@ -175,11 +177,12 @@ def materialise(run: RunDir, subset: Subset, reference_sample: pa.Table | None) 
     """
     name = str(subset.summary["name"])
     rules = read_rules(run.store, f"{subset.folder}/{RULES}")
-    if subset.identity != identity_of(run, scored_shards(run), rules):
+    pool = scored_pool(run)
+    if subset.identity != subset_identity(pool.identity, rules):
         raise RunDirError(
             f"{run.store}: subset {name!r} is of other scores or rules; sweep or select it again"
         )
-    return select(run, name, rules, reference_sample)
+    return select(run, name, rules, reference_sample, pool=pool)
 
 
 def read_rules(store: Store, relative: str) -> Rules:
@@ -212,9 +215,9 @@ def load(store: Store, name: str) -> Subset | None:
     return Subset(folder, summary["identity"], summary)
 
 
-def find(run: RunDir, name: str, rules: Rules) -> Subset | None:
+def find(run: RunDir, name: str, rules: Rules, pool: ScoredPool | None = None) -> Subset | None:
     """The subset, if it is what `select` would make now. Raises RunDirError as `select` does."""
-    identity = identity_of(run, scored_shards(run), rules)
+    identity = subset_identity((pool or scored_pool(run)).identity, rules)
     found = load(run.store, name)
     if found is None or found.identity != identity or not found.summary["decisions"]:
         return None
@@ -244,43 +247,9 @@ def kept_per_shard(store: Store, subset: Subset) -> list[tuple[str, int]]:
     return list(zip(table["shard"].to_pylist(), table["kept"].to_pylist(), strict=True))
 
 
-def scored_shards(run: RunDir) -> list[str]:
-    """Ids of the shards that take part in selection: scored ones, without the unreadable.
-
-    Raises:
-        RunDirError: a shard was neither scored nor found unreadable.
-    """
-    manifest = run.shard_ids()
-    done, failed = run.committed(manifest), run.failed()
-    missing = [shard for shard in manifest if shard not in done and shard not in failed]
-    if missing:
-        raise RunDirError(
-            f"{run.store}: {len(missing)} of {len(manifest)} shards are not scored yet (the first"
-            f" is {missing[0]!r}); run `curate score` until it ends, then select"
-        )
-    return [shard for shard in manifest if shard in done]
-
-
 def identity_of(run: RunDir, shards: Sequence[str], rules: Rules) -> str:
     """What a subset is a function of: scores, their order, and rules. Raises RunDirError."""
     return subset_identity(scores_identity(run, shards), rules)
-
-
-def scores_identity(run: RunDir, shards: Sequence[str], *, trust: bool = True) -> str:
-    """What the scores of some shards are. Raises RunDirError.
-
-    Args:
-        run: the run directory.
-        shards: ids of committed shards.
-        trust: use the cache of markers; without, every marker is read.
-    """
-    scored_as = run.read_identity()
-    if scored_as is None:
-        raise RunDirError(f"{run.store}: {IDENTITY} is missing; run `curate score` again")
-    # With the checksums, since a shard may have been scored again, from another file.
-    return identity_of_outputs(
-        scored_as[0], shards, read_markers(run, shards, trust=trust).outputs()
-    )
 
 
 def subset_identity(scores: str, rules: Rules) -> str:

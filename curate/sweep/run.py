@@ -21,7 +21,6 @@ from curate.config import digest
 from curate.duplicates import Duplicates, find_duplicates
 from curate.errors import AccountingError, OutputError
 from curate.manifest import Counts, RunDir
-from curate.markers import read_markers
 from curate.numerics.cells import CellCounts, Grid, grid_of, overlaps
 from curate.numerics.keys import Cut
 from curate.numerics.selection import KEPT, Decision, Node
@@ -29,6 +28,7 @@ from curate.outputs import Store
 from curate.pool_quantiles import PoolQuantile, find_cuts
 from curate.schema import DUPLICATE_UID
 from curate.score_scan import Block, Runner, ScoreScan, cells_of, check_columns
+from curate.scored_pool import scored_pool
 from curate.sweep.tables import (
     FOLDER,
     SWEEP,
@@ -77,6 +77,7 @@ class _Pool:
     run: RunDir
     shards: Sequence[str]
     identity: str
+    counts: Counts
     duplicates: Duplicates
     runner: Runner
 
@@ -120,8 +121,8 @@ def sweep(
         OutputError: scores are missing or damaged.
         AccountingError: the counts do not balance.
     """
-    shards = subsets.scored_shards(run)
-    scores = subsets.scores_identity(run, shards)
+    scored = scored_pool(run)
+    shards, scores = scored.shards, scored.identity
     identities = {one.name: subsets.subset_identity(scores, one.rules) for one in rule_sets}
     marks = [[one.name, identities[one.name], one.baseline] for one in rule_sets]
     identity = digest([scores, write_uids, marks])
@@ -135,7 +136,7 @@ def sweep(
     observe("looking for repeated uids")
     duplicates = find_duplicates(run.store, shards, scores)
     runner = make_runner(run.store, shards, columns, duplicates)
-    pool = _Pool(run, shards, scores, duplicates, runner)
+    pool = _Pool(run, shards, scores, scored.counts, duplicates, runner)
     observe("finding cuts")
     nodes = _resolve(pool, rule_sets, reference_sample)
     observe("deciding")
@@ -187,7 +188,7 @@ def _decide(pool: _Pool, nodes: Sequence[Node]) -> _Decided:
     grid = grid_of(nodes, pool.runner.precisions)
     codes, numbers = pool.runner.run(CellFold(grid)).counts.cells()
     decisions = [grid.decide(node, codes) for node in nodes]
-    read = read_markers(pool.run, pool.shards).counts
+    read = pool.counts
     repeated = pool.duplicates.total
     if int(numbers.sum()) + repeated != read.scored:
         raise AccountingError(
