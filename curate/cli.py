@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
+import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from types import TracebackType
 from typing import Annotated
 
 import typer
@@ -16,8 +18,10 @@ from curate.config import Config, load_config
 from curate.errors import ConfigError, CurateError, VerificationError
 from curate.manifest import RunDir
 from curate.outputs import Store
+from curate.redact import has_password
 from curate.run_log import RunLog
 from curate.stopping import INTERRUPTED, TERMINATED, Terminated, terminable
+from curate.terminal import printable_lines
 
 app = typer.Typer(
     name="curate",
@@ -212,10 +216,16 @@ def status(
 
 
 def _store(run_dir: str) -> Store:
+    _refuse_password(run_dir)
     try:
         return Store(run_dir)
     except (ValueError, ImportError) as exc:
         raise ConfigError(f"{run_dir} cannot be opened: {exc}") from exc
+
+
+def _refuse_password(place: str) -> None:
+    if has_password(place):  # drivers repeat it in their errors, in forms of their own
+        raise ConfigError(f"{place} holds a password: give it to the storage's driver instead")
 
 
 @app.command()
@@ -263,6 +273,8 @@ def _check_run(run_dir: str, deep: bool) -> list[str]:
 def _check_subset(path: str, pool: str) -> list[str]:
     from curate.subset_check import check_subset
 
+    for place in (path, pool):
+        _refuse_password(place)
     findings = check_subset(path, pool)
     reporting.print_subset_findings(out, findings)
     return findings.problems
@@ -312,6 +324,17 @@ def main() -> None:
         text = "\n".join(reporting.shown(line) for line in str(exc).splitlines())
         warn.print(f"[bold red]error:[/] {text}", soft_wrap=True)
         sys.exit(exc.exit_code)
+    except Exception:
+        sys.excepthook = _print_traceback  # typer has put its own there
+        raise
+
+
+def _print_traceback(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    """What Python prints of a bug; messages may hold bytes of the data, or credentials."""
+    lines = traceback.format_exception(kind, error, trace)
+    sys.stderr.write(printable_lines("".join(lines)))
 
 
 if __name__ == "__main__":
