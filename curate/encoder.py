@@ -17,11 +17,12 @@ import torch
 
 from curate.config import ModelConfig
 from curate.errors import ModelError
-from curate.loading import Tokens, create_model
+from curate.loading import Tokens, create_model, load_tokenizer, to_device
 from curate.numerics.posterior import Link
 from curate.numerics.similarity import normalise
 from curate.pixels import PixelSpec, Resampling
 from curate.shared_model import FrozenModel, freeze, thaw
+from curate.text_tower import Cut, TextTower, find_cut
 
 Precision = Literal["fp32", "bf16", "fp16"]
 Pixels = npt.NDArray[np.uint8]
@@ -88,11 +89,13 @@ class SharedModel:
         frozen: skeleton and tensors.
         fingerprint: of the weights.
         precision: that all compute in, so that every row is made alike on a mixed cluster.
+        cut: how captions may be cut.
     """
 
     frozen: FrozenModel
     fingerprint: str
     precision: Precision
+    cut: Cut | None
 
 
 def resolve_device(device: str) -> str:
@@ -158,6 +161,12 @@ class Encoder:
         self._model.requires_grad_(False)
         self._fingerprint = fingerprint(self._model) if shared is None else shared.fingerprint
         self._device = torch.device(device)
+        if shared is None:
+            tokenize = load_tokenizer(config.name, int(self._model.context_length))
+            self._cut = find_cut(self._model, tokenize)
+        else:
+            self._cut = shared.cut
+        self._text = TextTower(self._model, self._cut)
         self._autocast_dtype = AUTOCAST_DTYPE[precision]
         self._model.to(memory_format=torch.channels_last)
         self._image_chunk = _image_chunk(self._model.visual, device)
@@ -195,7 +204,7 @@ class Encoder:
 
     def share(self) -> SharedModel:
         """Take a copy of the model that other processes can be given."""
-        return SharedModel(freeze(self._model), self._fingerprint, self.info.precision)
+        return SharedModel(freeze(self._model), self._fingerprint, self.info.precision, self._cut)
 
     @torch.inference_mode()
     def encode(self, pixels: Pixels, tokens: Tokens) -> Embeddings:
@@ -208,8 +217,7 @@ class Encoder:
         Returns:
             Embeddings of the n pairs, float32 whatever the model's precision.
         """
-        ids = self._to_device(tokens).long()
-        frames = (self._to_device(pixels).permute(0, 3, 1, 2) - self._mean) / self._std
+        frames = (to_device(pixels, self._device).permute(0, 3, 1, 2) - self._mean) / self._std
         with torch.autocast(
             self._device.type,
             dtype=self._autocast_dtype,
@@ -218,19 +226,10 @@ class Encoder:
             # Pixels lie as [n, h, w, 3], so that the frames are channels-last already.
             chunks = torch.split(frames, self._image_chunk or len(frames))
             raw_image = torch.cat([self._model.encode_image(chunk) for chunk in chunks])
-            raw_text = self._model.encode_text(ids)
+            raw_text = self._text(tokens)
         image, image_norm = normalise(raw_image.float())
         text, text_norm = normalise(raw_text.float())
         return Embeddings(image=image, text=text, image_norm=image_norm, text_norm=text_norm)
-
-    def _to_device(self, array: npt.NDArray[Any]) -> torch.Tensor:
-        # Arrays from the object store are read-only views, which torch must not alias: they are
-        # copied once, on CUDA into pinned memory, from where the transfer runs beside the compute.
-        dtype = torch.uint8 if array.dtype == np.uint8 else torch.int32
-        is_cuda = self._device.type == "cuda"
-        staged = torch.empty(array.shape, dtype=dtype, pin_memory=is_cuda)
-        staged.numpy()[...] = array
-        return staged.to(self._device, non_blocking=is_cuda)
 
 
 def pixel_spec(preprocess: dict[str, Any], resampling: Resampling) -> PixelSpec:

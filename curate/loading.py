@@ -141,3 +141,16 @@ def bound_caption(caption: str, context_length: int) -> str:
     limit = context_length * MAX_CHARS_PER_TOKEN
     # Tokenizers collapse white space, so that it must not use up the limit either.
     return " ".join(run[:MAX_RUN_CHARS] for run in caption.split())[:limit]
+
+
+def to_device(array: npt.NDArray[Any], device: torch.device) -> torch.Tensor:
+    """Copy pixels or tokens to a device; returns a tensor of their dtype.
+
+    Arrays from the object store are read-only views, which torch must not alias: they are copied
+    once, on CUDA into pinned memory, from where the transfer runs beside the compute.
+    """
+    is_cuda = device.type == "cuda"
+    dtype = torch.uint8 if array.dtype == np.uint8 else torch.int32
+    staged = torch.empty(array.shape, dtype=dtype, pin_memory=is_cuda)
+    staged.numpy()[...] = array
+    return staged.to(device, non_blocking=is_cuda)

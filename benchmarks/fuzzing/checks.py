@@ -28,13 +28,13 @@ from curate.loading import Tokenize, Tokens, load_tokenizer
 from curate.manifest import Counts, RunDir, counts_of_statuses
 from curate.outputs import Store
 from curate.pixels import PixelSpec
-from curate.reporting import printable
 from curate.samples import SamplePolicy
 from curate.schema import OK, SCORE_COLUMNS
 from curate.scorer import Scorer
 from curate.scoring import BatchPlan, ModelOutput
 from curate.shard_tasks import ScoreTask, score_shard
 from curate.shards import list_shards
+from curate.terminal import printable
 from fuzzing import corpus, parts, tars
 
 PIXELS: Final = PixelSpec((64, 64))
