@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import re
 import shutil
 import tarfile
@@ -16,6 +17,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from factories import sample_members, tar_bytes
 from PIL import Image
 from pools import SIZES, config_of, config_tree, snapshot, stamps, write_shards
 
@@ -24,6 +26,8 @@ from curate.config import Config
 from curate.errors import RunDirError
 from curate.manifest import RunDir
 from curate.outputs import Store
+from curate.run_log import RunLog, read_log
+from curate.status import look
 from curate.verification import verify
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray")]
@@ -323,26 +327,60 @@ def test_other_weights_under_the_same_name_are_refused(copy: Run, tmp_path: Path
         shutil.copytree(kept, folder, dirs_exist_ok=True)
 
 
-def test_added_shards_are_scored_with_the_same_reference(copy: Run, tmp_path: Path) -> None:
-    pool = tmp_path / "grown"
-    shutil.copytree(copy.pool, pool)
-    # The same files in the same place, as the manifest demands; one more comes after them.
+WORDY = 5
+"""Shards of other data than the Reference was fitted on."""
+
+
+def write_wordy(folder: Path, first: int) -> list[str]:
+    """Shards of 20 pairs whose captions are longer than any of `pools.write_shards`."""
+    paths = []
+    for number in range(first, first + WORDY):
+        keys = [f"{number:05d}{i:04d}" for i in range(20)]
+        members = [m for key in keys for m in sample_members(key, "word " * 20 + key, int(key))]
+        paths.append(folder / f"{number:05d}.tar")
+        paths[-1].write_bytes(tar_bytes(members))
+    return [str(path) for path in paths]
+
+
+def test_added_shards_are_scored_with_the_same_reference_which_they_are_compared_with(
+    copy: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    # The same files in the same place, as the manifest demands; others come after them.
     links = [str(copy.pool / f"{i:05d}.tar") for i in range(len(SIZES))]
-    write_shards(pool, (*SIZES, 6))
     before = stamps(copy.folder)
     config = config_of(
         copy.config.model.name,
-        [*links, str(pool / "00005.tar")],
+        [*links, *write_wordy(tmp_path, len(SIZES))],
         copy.folder,
-        rules=RULES,
+        # None that needs the whole pool, so that they are decided while it is scored.
+        rules={"all": [RULES["all"][1], {"caption_words": {"max": 12}}]},
         output={"save_embeddings": True},
     )
-    outcome = commands.run_all(config)
+    monkeypatch.setattr(logging.root, "handlers", [])  # pytest's own, which a command has not
+    store = Store(str(copy.folder))
+    with RunLog(store).command("all", config):
+        outcome = commands.run_all(config)
     after = stamps(copy.folder)
     old = [n for n in before if re.match(r"scores/|embeddings/|reference/|state/\d+\.json", n)]
     assert [n for n in old if before[n] != after[n]] == []
     assert "scores/00005.parquet" in after
-    assert outcome.subset.counts.read == sum(SIZES) + 6
+    assert outcome.subset.counts.read == sum(SIZES) + 20 * WORDY
+
+    # The operator hears of it on stderr, from the log, and from `curate status`.
+    err = capsys.readouterr().err
+    (alarm,) = [line for line in err.splitlines() if line.startswith("alarm: ")]
+    assert "% dropped of the last 80 samples (4 shards), but" in alarm
+    assert "score  10/10 shards" in err
+    assert "1 alarm" in err
+    (logged,) = [event for event in read_log(store) if event["event"] == "alarm"]
+    assert alarm == f"alarm: {logged['text']}"
+    status = look(RunDir(store))
+    assert [found["text"] for found in status.alarms] == [logged["text"]]
+    assert status.command is not None
+    assert (status.command.name, status.command.state) == ("all", "done")
 
 
 # --- bad input --------------------------------------------------------------------------------
