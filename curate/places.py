@@ -10,10 +10,10 @@ import io
 import os
 import posixpath
 import re
+import stat
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
-from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final, TypeVar
 from urllib.parse import quote
@@ -149,14 +149,18 @@ def _glob_folder(pattern: str) -> dict[str, int | None]:
     matches = re.compile(glob_translate(pattern)).match
     folder = posixpath.dirname(pattern)
     try:
-        with os.scandir(folder) as entries:
-            named = sorted(
-                ((posixpath.join(folder, e.name), e) for e in entries), key=itemgetter(0)
-            )
+        paths = [posixpath.join(folder, name) for name in os.listdir(folder)]  # noqa: PTH208
     except (FileNotFoundError, NotADirectoryError):
         return {}
-    # `is_file` is also true of a link to one, which fsspec calls a link.
-    return {path: e.stat().st_size for path, e in named if matches(path) and e.is_file()}
+    files: dict[str, int | None] = {}
+    for path in sorted(filter(matches, paths)):
+        try:
+            told = os.stat(path)  # noqa: PTH116 - pathlib takes three times as long
+        except FileNotFoundError:
+            continue  # a link to nothing
+        if stat.S_ISREG(told.st_mode):
+            files[path] = told.st_size
+    return files
 
 
 def _glob_tree(url: str, local: bool) -> dict[str, int | None]:
