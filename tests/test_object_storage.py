@@ -23,7 +23,7 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 from local_run import LocalRun, score_locally
 
-from curate import retrying
+from curate import listing, retrying
 from curate.encoder import Encoder
 from curate.errors import OutputError, ShardError
 from curate.manifest import RunDir
@@ -122,6 +122,25 @@ def test_what_another_process_writes_is_seen(s3: str) -> None:
         assert file.read() == b"[1, 2, 3]"
     other.rm_file(name)
     assert not store.exists("state/y.json")
+
+
+def test_a_listing_in_parts_is_that_of_the_whole(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(f"{s3}/run")
+    ids = [f"{number:02d}" for number in range(24)]
+    for name in ids[::3]:
+        store.write_bytes(f"state/{name}.json", name.encode())
+    store.write_bytes("state/failed/03.json", b"{}")
+    whole = store.entries("state", ".json")
+    assert len(whole) == 8
+    assert whole["stamp"].null_count == 0
+    monkeypatch.setattr(listing, "PART_NAMES", 5)
+    expected = [f"{name}.json" for name in ids]
+    assert store.entries("state", ".json", expected).equals(whole)
+    assert store.names("state", ".json", expected) == whole["name"].to_pylist()
+    store.write_bytes("state/00.json", b"01")
+    changed = store.entries("state", ".json", expected)
+    assert changed.slice(1).equals(whole.slice(1))
+    assert changed["stamp"][0] != whole["stamp"][0]
 
 
 def test_objects_appear_whole_or_not_at_all(s3: str) -> None:
