@@ -191,9 +191,11 @@ class RunLog:
                 ended["exit_code"] = exit_code_of(exc)
             raise
         finally:
+            if what == "command" and ended["outcome"] == "done":
+                ended["exit_code"] = 0  # unless the command knows better
             seconds = time.monotonic() - begin
             named = {key: value for key, value in fields.items() if key == what}
-            self.event(f"{what} ends", **named, seconds=seconds, **ended, **found)
+            self.event(f"{what} ends", **(named | {"seconds": seconds} | ended | found))
 
 
 def exit_code_of(error: BaseException) -> int:
@@ -222,7 +224,8 @@ class _Recorder(logging.Handler):
             self.left_out += 1
         else:
             self._written += event != ALARM
-            self._log.event(event, text=record.getMessage().removeprefix(f"{ALARM}: "))
+            told = record.getMessage()
+            self._log.event(event, text=told.removeprefix(f"{ALARM}: ") if event == ALARM else told)
         # Python shows warnings on stderr only as long as nobody has added a handler.
         if logging.lastResort is not None and not logging.getLogger().handlers:
             print_line(record.getMessage())

@@ -119,7 +119,7 @@ def command_of(
         sign: of life, if there is one.
         now: the moment, ISO 8601.
     """
-    begins = next((e for e in reversed(events) if e["event"] == "command begins"), None)
+    begins = _begin(events, sign, now)
     if begins is None:
         return None
     own = _of_command(events, begins)
@@ -150,6 +150,15 @@ def command_of(
     )
 
 
+def _begin(events: Sequence[Event], sign: Mapping[str, Any] | None, now: str) -> Event | None:
+    """Where the latest command begins; one that lives goes before one that was refused later."""
+    begun = [event for event in events if event["event"] == "command begins"]
+    if sign is not None and seconds_between(str(sign["time"]), now) < SILENT_SECONDS:
+        lives = sign.get("command_id")
+        begun = [event for event in begun if event.get("command_id") == lives] or begun
+    return begun[-1] if begun else None
+
+
 def _of_command(events: Sequence[Event], begins: Event) -> list[Event]:
     return [e for e in events if e.get("command_id") == begins.get("command_id")]
 
@@ -160,7 +169,10 @@ def _ended(ends: Event) -> State:
 
 
 def stage_of(
-    events: Sequence[Event], sign: Mapping[str, Any] | None, command: CommandState | None
+    events: Sequence[Event],
+    sign: Mapping[str, Any] | None,
+    command: CommandState | None,
+    now: str,
 ) -> StageState | None:
     """The latest stage of the latest command; None if it has begun none.
 
@@ -168,8 +180,9 @@ def stage_of(
         events: of the log, oldest first.
         sign: of life, if there is one.
         command: from `command_of`.
+        now: the moment, ISO 8601.
     """
-    begins = next((e for e in reversed(events) if e["event"] == "command begins"), None)
+    begins = _begin(events, sign, now)
     if begins is None or command is None:
         return None
     own = _of_command(events, begins)

@@ -157,7 +157,7 @@ def _look(run: RunDir, now: str, quick: bool) -> Status:
         run_dir=str(store),
         now=now,
         command=command,
-        stage=stage_of(events, sign, command),
+        stage=stage_of(events, sign, command, now),
         items=_items(run),
         total=None if manifest is None else len(manifest),
         scored=len(scored),

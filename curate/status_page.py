@@ -118,7 +118,7 @@ def _print_command(out: Console, command: CommandState, now: str) -> None:
     if command.error is not None:
         out.print(f"  [red]{shown(command.error)}[/]", soft_wrap=True)
     if command.warnings:
-        out.print(f"  {command.warnings} warnings, see the log")
+        out.print(f"  {_number(command.warnings, 'warning')}, see the log")
 
 
 def _print_stage(out: Console, stage: StageState) -> None:
@@ -144,7 +144,7 @@ def _print_shards(out: Console, status: Status, total: int) -> None:
 def _print_alarms(out: Console, alarms: Sequence[Mapping[str, str]]) -> None:
     if not alarms:
         return
-    out.print(f"[red]{len(alarms)} alarms:[/]")
+    out.print(f"[red]{_number(len(alarms), 'alarm')}:[/]")
     if len(alarms) > MAX_LISTED:
         out.print(f"  the last {MAX_LISTED}; the log has all")
     for alarm in alarms[-MAX_LISTED:]:
@@ -173,7 +173,11 @@ def _print_subsets(out: Console, status: Status) -> None:
 
 def _print_outputs(out: Console, outputs: Mapping[str, Files]) -> None:
     for folder, files in outputs.items():
-        out.print(f"  {shown(folder)}/   {files.files:,} files, {size_of(files.bytes)}")
+        out.print(f"  {shown(folder)}/   {_number(files.files, 'file')}, {size_of(files.bytes)}")
+
+
+def _number(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" + "s" * (number != 1)
 
 
 def size_of(number: int) -> str:

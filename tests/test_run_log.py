@@ -15,8 +15,18 @@ from pools import config_of
 from curate.config import digest
 from curate.errors import ShardError
 from curate.log_lines import MAX_TEXT, line_of, shortened
-from curate.outputs import Store
-from curate.run_log import LOCAL, MAX_LISTED, RunLog, append_line, read_log
+from curate.outputs import Store, Written
+from curate.run_log import (
+    ALARM,
+    LOCAL,
+    MAX_LISTED,
+    MAX_WARNINGS,
+    RunLog,
+    append_line,
+    exit_code_of,
+    read_log,
+)
+from curate.stopping import Terminated
 
 
 class Clock:
@@ -84,6 +94,52 @@ def test_warnings_of_a_command_are_logged_and_still_shown(
     assert end["seconds_of"] == {"score": 1.0}
     assert begin["command_id"] == warning["command_id"]
     assert "alarm: 30 % rejected\n" in capsys.readouterr().err
+
+
+def test_alarms_are_logged_however_many_warnings_there_are(tmp_path: Path) -> None:
+    store, warner = Store(str(tmp_path)), logging.getLogger("curate.retrying")
+    with RunLog(store).command("score", config_of("embedded", "x", tmp_path)):
+        for number in range(MAX_WARNINGS + 5):
+            warner.warning("again in %d s", number)
+        warner.warning("alarm: %s", "30 % rejected", extra={"event": ALARM})
+    events = read_log(store)
+    assert sum(event["event"] == "warning" for event in events) == MAX_WARNINGS
+    (alarm,) = [event for event in events if event["event"] == "alarm"]
+    assert alarm["text"] == "30 % rejected"
+    assert (events[-1]["warnings_left_out"], events[-1]["exit_code"]) == (5, 0)
+
+
+def test_a_store_that_warns_while_its_log_is_written_is_no_endless_story() -> None:
+    class Telling(Store):
+        def write_bytes(self, relative: str, data: bytes) -> Written:
+            logging.getLogger("curate.retrying").warning("again")
+            return super().write_bytes(relative, data)
+
+    store = Telling(f"memory://{uuid.uuid4().hex}")
+    Store(store.url).write_bytes("config.yaml", b"")
+    with RunLog(store).command("score", config_of("embedded", "x", Path())):
+        pass
+    names = [event["event"] for event in read_log(store)]
+    assert names[0] == "command begins"
+    assert "warning" in names
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (ShardError("x"), 3),
+        (KeyboardInterrupt(), 130),
+        (Terminated(), 143),
+        (SystemExit(5), 5),
+        (ZeroDivisionError(), 1),
+    ],
+)
+def test_the_log_tells_the_exit_code(error: BaseException, code: int, tmp_path: Path) -> None:
+    assert exit_code_of(error) == code
+    config = config_of("embedded", "x", tmp_path)
+    with pytest.raises(type(error)), RunLog(Store(str(tmp_path))).command("score", config):
+        raise error
+    assert read_log(Store(str(tmp_path)))[-1]["exit_code"] == code
 
 
 def test_a_log_that_cannot_be_written_is_not_written_about(tmp_path: Path) -> None:

@@ -70,8 +70,9 @@ def sign(seconds: float, command: str = "c", **progress: Any) -> dict[str, Any]:
 def states(
     events: Sequence[dict[str, Any]], seconds: float, life: dict[str, Any] | None = None
 ) -> tuple[CommandState | None, StageState | None]:
-    command = command_of(events, life, moment(NOW + seconds))
-    return command, stage_of(events, life, command)
+    now = moment(NOW + seconds)
+    command = command_of(events, life, now)
+    return command, stage_of(events, life, command, now)
 
 
 def test_without_a_log_nothing_is_known() -> None:
@@ -156,11 +157,25 @@ def test_the_latest_command_counts_and_alarms_of_all() -> None:
         event("command begins", 500, "d", command="select"),
         event("alarm", 510, "d", text="1 % dropped"),
     ]
-    command, stage = states([*first, *second], 501, sign(60))
+    command, stage = states([*first, *second], 511, sign(60))
     assert command is not None
     assert (command.name, command.warnings, stage) == ("select", 0, None)
     assert command_of(first, None, moment(NOW + 22)).warnings == 1  # type: ignore[union-attr]
     assert [a["text"] for a in noted([*first, *second])] == ["30 % rejected", "1 % dropped"]
+
+
+def test_a_command_that_lives_goes_before_one_that_was_refused_beside_it() -> None:
+    refused = [
+        event("command begins", 50, "d", command="score"),
+        event("command ends", 51, "d", outcome="failed", exit_code=2, error="RunDirError"),
+    ]
+    command, stage = states([*BEGUN, *refused], 65, sign(60, counts=COUNTS))
+    assert command is not None
+    assert stage is not None
+    assert (command.name, command.state, stage.done) == ("all", "running", 3)
+    later, _ = states([*BEGUN, *refused], 61 + SILENT_SECONDS, sign(60, counts=COUNTS))
+    assert later is not None
+    assert (later.name, later.exit_code) == ("score", 2)
 
 
 # --- the page -----------------------------------------------------------------------------------
@@ -238,7 +253,7 @@ def test_the_page_of_a_run_at_work(logged: Callable[..., LocalRun]) -> None:
         "score  7/14 shards · 600 pairs, 12/s · 10.0 % dropped · 1.0 % rejected · 1 unreadable"
         " · 1:10 left" in text
     )
-    assert "1 alarms:\n  2023-11-14 22:13:40 UTC  30 % rejected of the last 4,000 samples" in text
+    assert "1 alarm:\n  2023-11-14 22:13:40 UTC  30 % rejected of the last 4,000 samples" in text
     assert f"{made.folder}: 3 of 3 shards scored" in text
 
 
@@ -247,7 +262,7 @@ def test_the_page_of_a_run_that_was_killed_or_failed(logged: Callable[..., Local
     text = page(made.run, clock=lambda: NOW + 9000)
     assert "curate run gives no sign of life: it was killed" in text
     assert "(2:29:51 ago)" in text
-    assert "1 warnings, see the log" in text
+    assert "1 warning, see the log" in text
     ends = event(
         "command ends", 65, outcome="failed", error="OutputError", message="full", exit_code=1
     )
