@@ -6,7 +6,8 @@ What imports torch or Ray, which takes seconds, is imported where there is work 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import pyarrow as pa
 
@@ -36,8 +37,7 @@ from curate.workspace import (
 
 def run_fit(config: Config) -> Outcome:
     """Fit the Reference, unless it is there already."""
-    work, outcome = _begin(config)
-    with cluster(config.compute.ray_address) as ray:
+    with _on_cluster(config) as (work, ray, outcome):
         _fit(work, ray, outcome)
     outcome.thresholds = _thresholds(work)
     outcome.fidelity = _fidelity(work)
@@ -46,8 +46,7 @@ def run_fit(config: Config) -> Outcome:
 
 def run_score(config: Config) -> Outcome:
     """Score every shard that is not scored yet, fitting the Reference first if need be."""
-    work, outcome = _begin(config)
-    with cluster(config.compute.ray_address) as ray:
+    with _on_cluster(config) as (work, ray, outcome):
         _score(work, ray, outcome)
     return outcome
 
@@ -62,9 +61,8 @@ def run_select(config: Config) -> Outcome:
 
 def run_filter(config: Config) -> Outcome:
     """Write the filtered shards of the selected subset."""
-    work, outcome = _begin(config)
-    outcome.unreadable = work.run.failures()
-    with cluster(config.compute.ray_address) as ray:
+    with _on_cluster(config) as (work, ray, outcome):
+        outcome.unreadable = work.run.failures()
         _filter(work, ray, outcome)
     return outcome
 
@@ -74,8 +72,7 @@ def run_all(config: Config) -> Outcome:
 
     A pool that comes without its images is not filtered until `input.shards` says where they are.
     """
-    work, outcome = _begin(config)
-    with cluster(config.compute.ray_address) as ray:
+    with _on_cluster(config) as (work, ray, outcome):
         _score(work, ray, outcome)
         _select(work, outcome)
         if config.input.shards is not None:
@@ -91,6 +88,16 @@ def _begin(config: Config) -> tuple[Workspace, Outcome]:
     # One run at a time writes here, so that what lies half-written is nobody's any more.
     work.store.sweep()
     return work, Outcome(str(work.store))
+
+
+@contextmanager
+def _on_cluster(config: Config) -> Iterator[tuple[Workspace, Cluster, Outcome]]:
+    work, outcome = _begin(config)
+    with cluster(config.compute.ray_address) as ray:
+        yield work, ray, outcome
+    # Workers that were killed in the middle of a file have left it; others did their work.
+    if outcome.seconds:
+        work.store.sweep()
 
 
 def _fit(work: Workspace, ray: Cluster, outcome: Outcome) -> None:
