@@ -77,7 +77,7 @@ def line_of(ended: Ended) -> str:
     verdict = "FAILED" if ended.problems else "equal"
     point = ended.point
     return (
-        f"{point.number:>3}  {point.kind.name:<22}  {point.when:<46}  seed {point.seed}"
+        f"{point.number:>3}  {point.kind.name:<22}  {point.when:<52}  seed {point.seed}"
         f"  exits {exits:<8}  {ended.seconds:5.1f} s  {verdict}"
     )
 

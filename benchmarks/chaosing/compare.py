@@ -21,6 +21,9 @@ markers has the times of their files; whatever is made from it is compared."""
 
 SET_ASIDE: Final = "state/failed/"
 
+SIGNS: Final = frozenset({"heartbeat.json"})
+"""Of a command at work; one that is killed leaves them to the next."""
+
 
 def snapshot(folder: Path) -> dict[str, str]:
     """Relative path -> sha256 of every file, but for `MOMENTS`."""
@@ -56,7 +59,7 @@ def wrong_so_far(found: Mapping[str, str], expected: Mapping[str, str]) -> list[
     """What is wrong with a run that was stopped: whatever has its final name must be final."""
     strange = sorted(
         name
-        for name in found.keys() - expected.keys()
+        for name in found.keys() - expected.keys() - SIGNS
         if not name.endswith(TEMPORARY_SUFFIX) and not name.startswith(SET_ASIDE)
     )
     return [*(f"{name} should not be there" for name in strange), *wrong(found, expected)]

@@ -117,11 +117,12 @@ class Point:
 
     @property
     def when(self) -> str:
-        """The trigger, or what stands in its place."""
+        """What was there before, and the trigger or what stands in its place."""
+        since = "" if self.start == "nothing" else f"{self.start}, "
         if self.trigger is None:
-            return f"throughout, {self.shard}, {self.share:.2f}"
+            return f"{since}throughout, {self.shard}, {self.share:.2f}"
         late = "" if self.delay is None else f" + {self.delay:.2f} s"
-        return f"{self.trigger}{late}"
+        return f"{since}{self.trigger}{late}"
 
 
 def make_point(seed: int, number: int, shards: int) -> Point:
