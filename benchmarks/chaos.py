@@ -37,6 +37,7 @@ from chaosing.trial import Ended, Suite
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--points", type=int, default=24)
+    parser.add_argument("--first", type=int, default=0, help="number of the first point")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", default="", metavar="TEXT", help="kinds of faults with it")
     parser.add_argument("--only-point", type=int, metavar="N", help="one point of the seed")
@@ -51,7 +52,7 @@ def arguments() -> argparse.Namespace:
 def points_of(options: argparse.Namespace) -> Iterator[Point]:
     if options.only_point is not None:
         return iter((make_point(options.seed, options.only_point, pool.SHARDS),))
-    return plan(options.seed, options.points, pool.SHARDS, options.only)
+    return plan(options.seed, options.points, pool.SHARDS, options.only, options.first)
 
 
 @contextmanager

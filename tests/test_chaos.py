@@ -47,6 +47,7 @@ def test_a_plan_of_one_kind_keeps_its_numbers() -> None:
     points = list(plan(3, 5, SHARDS, "node"))
     assert {point.kind.name for point in points} == {"node killed", "node added"}
     assert points == [make_point(3, point.number, SHARDS) for point in points]
+    assert points[1:] == list(plan(3, 4, SHARDS, "node", points[0].number + 1))
     with pytest.raises(ValueError, match="no kind of fault holds 'flood'"):
         plan(3, 5, SHARDS, "flood")
 

@@ -151,15 +151,15 @@ def make_point(seed: int, number: int, shards: int) -> Point:
     )
 
 
-def plan(seed: int, points: int, shards: int, only: str = "") -> Iterator[Point]:
-    """The first points of a seed whose kind holds the text `only`.
+def plan(seed: int, points: int, shards: int, only: str = "", first: int = 0) -> Iterator[Point]:
+    """Points of a seed whose kind holds the text `only`, from number `first`.
 
     Raises:
         ValueError: no kind does.
     """
     if not any(only in name for name in KINDS):
         raise ValueError(f"no kind of fault holds {only!r}; there are {', '.join(KINDS)}")
-    every = (make_point(seed, number, shards) for number in itertools.count())
+    every = (make_point(seed, number, shards) for number in itertools.count(first))
     return itertools.islice((point for point in every if only in point.kind.name), points)
 
 
