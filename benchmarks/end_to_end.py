@@ -1,0 +1,166 @@
+"""Scoring a pool end to end, beside the same work without a framework and in other frameworks.
+
+    python benchmarks/end_to_end.py [--model ViT-B-32] [--samples 128 384] [--rounds 1]
+    python benchmarks/end_to_end.py --model stub --samples 2000 8000
+
+Prints core-seconds and wall time per pair, as ratios to the bare loop: `python` with open_clip and
+nothing else. Costs are marginal: two sizes of pool are run, and the difference is divided by the
+difference in pairs, so that imports and start-up drop out; they are shown beside. `stub` is a model
+of no size: what is left is everything that is not the model. All contenders compute on one thread
+a process; `curate` and Ray may use all cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import open_clip
+import torch
+import yaml
+from safetensors.torch import save_file
+from speed import trees
+from speed.pool import write_pool
+
+STUB = {
+    "embed_dim": 32,
+    "vision_cfg": {
+        "image_size": 224,
+        "layers": 1,
+        "width": 32,
+        "head_width": 32,
+        "patch_size": 224,
+    },
+    "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 1, "layers": 1},
+}
+PREPROCESSING = {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25], "resize_mode": "shortest"}
+SHARD_SAMPLES = 128
+CONTENDERS = ("bare loop", "improved loop", "Ray recipe", "curate")
+
+
+@dataclass(frozen=True)
+class Marginal:
+    """What a pair costs, in milliseconds, and the start-up in seconds; memory in bytes."""
+
+    cpu: float
+    wall: float
+    start: float
+    memory: int
+
+
+def write_stub(folder: Path) -> str:
+    """A model that costs nothing, in open_clip's own layout; returns its name."""
+    folder.mkdir(parents=True, exist_ok=True)
+    description = {"model_cfg": STUB, "preprocess_cfg": PREPROCESSING}
+    (folder / "open_clip_config.json").write_text(json.dumps(description))
+    torch.manual_seed(0)
+    state = open_clip.model.CLIP(**STUB).state_dict()
+    tensors = {name: tensor.contiguous() for name, tensor in state.items()}
+    save_file(tensors, folder / "open_clip_model.safetensors")
+    return f"local-dir:{folder}"
+
+
+def command(contender: str, model: str, shards: list[Path], folder: Path) -> list[str]:
+    """The command line that runs a contender over some shards."""
+    if contender != "curate":
+        script = Path(__file__).parent / "speed" / "contenders.py"
+        return [sys.executable, str(script), contender, model, "1", *map(str, shards)]
+    settings = {
+        "model": {
+            "name": model,
+            "pretrained": None if model.startswith("local-dir:") else "random",
+        },
+        "input": {"shards": [str(shard) for shard in shards]},
+        "reference": {"path": str(folder / "reference")},
+        "output": {"run_dir": str(folder / "run")},
+    }
+    path = folder / "curate.yaml"
+    path.write_text(yaml.safe_dump(settings))
+    return [sys.executable, "-m", "curate.cli", "score", str(path)]
+
+
+def fit(model: str, shards: list[Path], folder: Path) -> None:
+    """Fit the Reference beforehand: it is done once, whatever the size of a pool."""
+    settings = {
+        "model": {
+            "name": model,
+            "pretrained": None if model.startswith("local-dir:") else "random",
+        },
+        "input": {"shards": [str(shard) for shard in shards]},
+        "reference": {"samples": 64},
+        "output": {"run_dir": str(folder / "fit")},
+    }
+    path = folder / "fit.yaml"
+    path.write_text(yaml.safe_dump(settings))
+    trees.run([sys.executable, "-m", "curate.cli", "fit", str(path)])
+    shutil.copytree(folder / "fit" / "reference", folder / "reference")
+
+
+def marginal(contender: str, model: str, pool: Path, sizes: tuple[int, int]) -> Marginal:
+    """Run a contender over two sizes of pool."""
+    costs = []
+    for samples in sizes:
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = Path(scratch)
+            if contender == "curate":
+                shutil.copytree(pool / "reference", folder / "reference")
+            shards = sorted(pool.glob("*.tar"))[: samples // SHARD_SAMPLES]
+            os.chdir(folder)
+            one_thread = {"OMP_NUM_THREADS": "1"}
+            costs.append(trees.run(command(contender, model, shards, folder), one_thread))
+            os.chdir(pool)
+    small, large = costs
+    pairs = sizes[1] - sizes[0]
+    cpu = (large.cpu - small.cpu) / pairs
+    return Marginal(
+        cpu * 1e3,
+        (large.wall - small.wall) / pairs * 1e3,
+        small.wall - (large.wall - small.wall) / pairs * sizes[0],
+        max(cost.memory for cost in costs),
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", default="ViT-B-32", help="of open_clip, or stub")
+    parser.add_argument("--samples", type=int, nargs=2, default=[256, 768])
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--only", nargs="*", choices=CONTENDERS, default=CONTENDERS)
+    parser.add_argument("--folder", type=Path, default=Path("runs/speed"))
+    options = parser.parse_args()
+    sizes = tuple(-(-n // SHARD_SAMPLES) * SHARD_SAMPLES for n in options.samples)
+    folder = options.folder.resolve()
+    pool = folder / "pool"
+    write_pool(pool, sizes[1] // SHARD_SAMPLES, SHARD_SAMPLES)
+    model = write_stub(folder / "stub") if options.model == "stub" else options.model
+    shutil.rmtree(pool / "reference", ignore_errors=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        fit(model, sorted(pool.glob("*.tar"))[:1], Path(scratch))
+        shutil.copytree(Path(scratch) / "reference", pool / "reference")
+    print(f"{options.model}, {sizes[0]} and {sizes[1]} pairs, {os.cpu_count()} cores")
+    found: dict[str, Marginal] = {}
+    for turn in range(options.rounds):
+        for contender in options.only:
+            cost = marginal(contender, model, pool, (sizes[0], sizes[1]))
+            best = found.get(contender)
+            found[contender] = cost if best is None or cost.cpu < best.cpu else best
+            print(f"  round {turn + 1}: {contender}: {cost.cpu:.2f} core-ms a pair", flush=True)
+    bare = found.get("bare loop")
+    print("\n| | core-ms a pair | ratio | wall ms a pair | start-up s | memory GB |")
+    print("|---|---:|---:|---:|---:|---:|")
+    for contender, cost in found.items():
+        ratio = "" if bare is None else f"{cost.cpu / bare.cpu:.2f}"
+        print(
+            f"| {contender} | {cost.cpu:.2f} | {ratio} | {cost.wall:.2f} | {cost.start:.1f} |"
+            f" {cost.memory / 1e9:.2f} |"
+        )
+
+
+if __name__ == "__main__":
+    main()

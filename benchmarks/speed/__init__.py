@@ -1,0 +1,1 @@
+"""What the speed benchmarks share: pools, contenders, and the CPU time of whole process trees."""
