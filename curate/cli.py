@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import json
 import sys
-import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Annotated
 
 import typer
 
 from curate import __version__, reporting
+from curate.checking import check_run, check_subset, open_store
 from curate.config import Config, load_config
 from curate.errors import ConfigError, CurateError, VerificationError
 from curate.manifest import RunDir
 from curate.outputs import Store
-from curate.redact import has_password
 from curate.run_log import RunLog
 from curate.stopping import INTERRUPTED, TERMINATED, Terminated, terminable
-from curate.terminal import printable_lines
+from curate.terminal import print_traceback
 
 app = typer.Typer(
     name="curate",
@@ -205,7 +203,7 @@ def status(
     from curate import status_page
     from curate.status import look
 
-    run = RunDir(_store(run_dir))
+    run = RunDir(open_store(run_dir))
     if watch:
         with suppress(KeyboardInterrupt):
             status_page.watch(out, run, every, as_json=as_json, quick=quick)
@@ -213,19 +211,6 @@ def status(
         status_page.print_json(out, look(run, quick=quick))
     else:
         status_page.print_status(out, look(run, quick=quick))
-
-
-def _store(run_dir: str) -> Store:
-    _refuse_password(run_dir)
-    try:
-        return Store(run_dir)
-    except (ValueError, ImportError) as exc:
-        raise ConfigError(f"{run_dir} cannot be opened: {exc}") from exc
-
-
-def _refuse_password(place: str) -> None:
-    if has_password(place):  # drivers repeat it in their errors, in forms of their own
-        raise ConfigError(f"{place} holds a password: give it to the storage's driver instead")
 
 
 @app.command()
@@ -255,29 +240,11 @@ def verify(
             if is_file
             else f"--pool goes with a subset file, not with {run_dir}; remove it"
         )
-    problems = _check_subset(run_dir, pool) if pool is not None else _check_run(run_dir, deep)
+    problems = check_subset(out, run_dir, pool) if pool else check_run(out, run_dir, deep)
     if problems:
         raise VerificationError(
             f"{len(problems)} problems in {run_dir}; each line above says what to do"
         )
-
-
-def _check_run(run_dir: str, deep: bool) -> list[str]:
-    from curate.verification import verify as check
-
-    findings = check(RunDir(_store(run_dir)), deep=deep)
-    reporting.print_findings(out, findings)
-    return findings.problems
-
-
-def _check_subset(path: str, pool: str) -> list[str]:
-    from curate.subset_check import check_subset
-
-    for place in (path, pool):
-        _refuse_password(place)
-    findings = check_subset(path, pool)
-    reporting.print_subset_findings(out, findings)
-    return findings.problems
 
 
 @app.command()
@@ -325,16 +292,8 @@ def main() -> None:
         warn.print(f"[bold red]error:[/] {text}", soft_wrap=True)
         sys.exit(exc.exit_code)
     except Exception:
-        sys.excepthook = _print_traceback  # typer has put its own there
+        sys.excepthook = print_traceback  # typer has put its own there
         raise
-
-
-def _print_traceback(
-    kind: type[BaseException], error: BaseException, trace: TracebackType | None
-) -> None:
-    """What Python prints of a bug; messages may hold bytes of the data, or credentials."""
-    lines = traceback.format_exception(kind, error, trace)
-    sys.stderr.write(printable_lines("".join(lines)))
 
 
 if __name__ == "__main__":

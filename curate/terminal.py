@@ -6,8 +6,10 @@ import os
 import shutil
 import sys
 import threading
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from types import TracebackType
 from typing import Final, TextIO
 
 from curate.redact import redact
@@ -87,3 +89,11 @@ def print_line(text: str, stream: TextIO | None = None) -> None:
     with between_lines():
         out.write(encodable(printable(text), out) + "\n")
         out.flush()
+
+
+def print_traceback(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    """What Python prints of a bug; messages may hold bytes of the data, or credentials."""
+    lines = traceback.format_exception(kind, error, trace)
+    sys.stderr.write(printable_lines("".join(lines)))
