@@ -70,7 +70,7 @@ def remote_names(fs: Any, path: str, expected: Sequence[str], ask: Ask) -> list[
     quick = quickened(fs)
 
     def list_part(prefix: str) -> list[str]:
-        listed = ask(lambda: quick.find(path, prefix=prefix, detail=False), path)
+        listed = ask(lambda: _found(quick, path, prefix, False), path)
         return [name for name in (_below(path, entry) for entry in listed) if name is not None]
 
     return [name for names in _side_by_side(list_part, parts) for name in names]
@@ -168,6 +168,13 @@ def _time(text: str) -> datetime:
         return parsed
 
 
+def _found(fs: Any, path: str, prefix: str, detail: bool) -> Any:
+    try:
+        return fs.find(path, maxdepth=1, prefix=prefix, detail=detail)
+    except ValueError:  # older drivers take one of the two, and list what lies deeper too
+        return fs.find(path, prefix=prefix, detail=detail)
+
+
 def _side_by_side(function: Callable[[str], T], parts: Sequence[str]) -> Iterator[T]:
     return prefetched(function, parts, REQUESTS_AT_ONCE)
 
@@ -198,7 +205,7 @@ def _remote_entries(fs: Any, path: str, expected: Sequence[str], ask: Ask) -> It
     quick = quickened(fs)
 
     def list_part(prefix: str) -> list[Entry]:
-        listed = ask(lambda: quick.find(path, prefix=prefix, detail=True), path)
+        listed = ask(lambda: _found(quick, path, prefix, True), path)
         named = ((_below(path, place), info) for place, info in listed.items())
         return [_entry(name, info) for name, info in named if name is not None]
 
