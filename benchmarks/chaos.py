@@ -137,6 +137,8 @@ def stop(number: int, frame: FrameType | None) -> None:
 
 
 if __name__ == "__main__":
+    # A shell lets its background jobs ignore Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, stop)
     try:
         sys.exit(chaos(arguments()))

@@ -7,6 +7,7 @@ import importlib
 import logging
 import os
 import tempfile
+import time
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ from ray.cluster_utils import Cluster
 from chaosing.hooks import SITECUSTOMIZE
 from chaosing.orders import VARIABLE
 from curate.pipeline.cluster import ENVIRONMENT
+from curate.stopping import handler_kept
 
 BENCHMARKS: Final = Path(__file__).resolve().parents[1]
 
@@ -22,6 +24,7 @@ STORE_BYTES: Final = 80 << 20
 """Of a node's object store; Ray wants 75 MiB at least."""
 
 DYING_SECONDS: Final = 30.0
+SETTLING_SECONDS: Final = 0.5
 
 # A node that is gone is noticed within seconds instead of a quarter of a minute.
 SYSTEM: Final = {"health_check_period_ms": 500, "health_check_failure_threshold": 4}
@@ -79,7 +82,8 @@ class Nodes:
             "include_dashboard": False,
             "_system_config": SYSTEM,
         }
-        self._cluster = Cluster(initialize_head=True, head_node_args=head)
+        with handler_kept():  # Ray would end this process its own way
+            self._cluster = Cluster(initialize_head=True, head_node_args=head)
         for _ in range(self._wanted):
             self.add()
 
@@ -95,8 +99,9 @@ class Nodes:
 
     def add(self) -> None:
         """Add a node; it is last."""
-        node = self._running().add_node(num_cpus=self._cpus, object_store_memory=STORE_BYTES)
-        self._workers.append(node)
+        options = {"num_cpus": self._cpus, "object_store_memory": STORE_BYTES}
+        with handler_kept():
+            self._workers.append(self._running().add_node(**options))
 
     def restore(self) -> None:
         """Add or take away nodes until there are as many as in the beginning."""
@@ -135,6 +140,8 @@ class Nodes:
         _kill(left)
         self._cluster = None
         if self._temporary is not None:
+            # The last words of processes that are dying may make a folder again.
+            time.sleep(SETTLING_SECONDS)
             self._temporary.cleanup()
 
     # --- processes ---------------------------------------------------------------------------
