@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
@@ -23,6 +24,9 @@ HEARTBEAT: Final = "heartbeat.json"
 
 BEAT_SECONDS: Final = 30.0
 """Between two signs: nothing beside the other requests of a run, and near enough to look at."""
+
+TICK_SECONDS: Final = 2.0
+"""How soon the log of a command is there after its run directory is."""
 
 SILENT_SECONDS: Final = 150.0
 """Silence that means death: some beats, and a store that has to be asked again."""
@@ -48,18 +52,28 @@ def due(seconds: float, recorded: float) -> bool:
 
 
 @contextmanager
-def beating(store: Store, tell: Callable[[], Mapping[str, Any]]) -> Iterator[None]:
+def beating(
+    store: Store,
+    tell: Callable[[], Mapping[str, Any]],
+    tick: Callable[[], None] = lambda: None,
+) -> Iterator[None]:
     """Write signs of life while the block runs.
 
     Args:
         store: the run directory; nothing is written before it is there.
         tell: what a sign says; called from another thread.
+        tick: called from there as well, every two seconds.
     """
     stop = threading.Event()
 
     def loop() -> None:
-        while not stop.wait(BEAT_SECONDS):
+        last = time.monotonic()
+        while not stop.wait(min(TICK_SECONDS, BEAT_SECONDS)):
             try:
+                tick()
+                if time.monotonic() - last < BEAT_SECONDS:
+                    continue
+                last = time.monotonic()
                 if store.exists(""):
                     store.write_json(HEARTBEAT, tell())
             except Exception:  # drivers raise their own; none is worth a run

@@ -72,6 +72,7 @@ class RunLog:
         self._object = ""
         self._lock = threading.RLock()
         self._busy = False
+        self._warned = False
         self._progress: dict[str, Any] | None = None
         self._recorded = 0.0
 
@@ -81,13 +82,21 @@ class RunLog:
         line = line_of(event, now, {"command_id": self._id, **fields})
         with self._lock:
             self._waiting.append(line)
-            if self._busy:  # a warning of the store that this log is being written to
+            self.flush()
+
+    def flush(self) -> None:
+        """Write the events that wait, as those do that came before there was a run directory."""
+        with self._lock:
+            if self._busy or not self._waiting:  # busy: a warning of the store that is written to
                 return
             self._busy = True
             try:
-                self._write(now)
+                self._write(self._clock())
+                self._warned = False
             except (OSError, OutputError) as exc:
-                LOGGER.warning("the run log could not be written: %s", shortened(str(exc)))
+                if not self._warned:  # it is tried again every two seconds
+                    LOGGER.warning("the run log could not be written: %s", shortened(str(exc)))
+                self._warned = True
             finally:
                 self._busy = False
 
@@ -95,19 +104,20 @@ class RunLog:
         # A command that is refused before any work leaves nothing behind, no log either.
         if not self._store.exists(""):
             return
-        lines, self._waiting = self._waiting, []
+        lines = list(self._waiting)
         if self._store.is_local:
             append_line(Path(self._store.path(LOCAL)), b"".join(lines))
         else:
-            self._put(b"".join(lines), now)
+            self._put(lines, now)
+        del self._waiting[: len(lines)]  # others may have come meanwhile
 
-    def _put(self, lines: bytes, now: float) -> None:
+    def _put(self, lines: list[bytes], now: float) -> None:
         # Events are few: a command has some stages, however many shards these have.
-        self._lines.append(lines)
         if not self._object:
             begun = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
             self._object = f"{FOLDER}/{begun}-{self._id}.jsonl"
-        self._store.write_bytes(self._object, b"".join(self._lines))
+        self._store.write_bytes(self._object, b"".join([*self._lines, *lines]))
+        self._lines += lines
 
     def progress(self, **fields: Any) -> None:
         """Take in how far the running stage is, as `progress.Recorder` is told; writes nothing."""
@@ -147,7 +157,7 @@ class RunLog:
             with (
                 self._timed("command", **begins) as found,
                 recorded_by(self),
-                beating(self._store, lambda: self._sign(name)),
+                beating(self._store, lambda: self._sign(name), self.flush),
             ):
                 try:
                     yield found

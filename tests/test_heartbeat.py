@@ -92,6 +92,19 @@ def test_signs_that_cannot_be_written_stop_nothing(tmp_path: Path) -> None:
     assert (tmp_path / HEARTBEAT).is_dir()
 
 
+@pytest.mark.usefixtures("quick")
+def test_the_begin_of_a_command_is_logged_as_soon_as_there_is_a_run(tmp_path: Path) -> None:
+    store = Store(str(tmp_path / "run"))
+    with RunLog(store).command("run", config_of("embedded", "x", tmp_path)):
+        assert not store.exists("")
+        store.write_bytes("config.yaml", b"")
+        deadline = time.monotonic() + 20
+        while not read_log(store):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        assert [event["event"] for event in read_log(store)] == ["command begins"]
+
+
 @pytest.mark.parametrize("content", [b"{", b"[]", b"{}", b'{"time": 7}', b'{"time": "x"}', b"\xff"])
 def test_a_sign_that_is_damaged_is_none(tmp_path: Path, content: bytes) -> None:
     (tmp_path / HEARTBEAT).write_bytes(content)

@@ -189,6 +189,20 @@ def test_a_log_that_cannot_be_written_stops_no_run(
     assert "the run log could not be written" in caplog.text
 
 
+def test_what_could_not_be_written_is_written_later(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / LOCAL).mkdir()
+    log = RunLog(Store(str(tmp_path)))
+    log.event("a")
+    log.event("b")
+    assert caplog.text.count("could not be written") == 1
+    (tmp_path / LOCAL).rmdir()
+    log.flush()
+    log.flush()
+    assert [event["event"] for event in read_log(Store(str(tmp_path)))] == ["a", "b"]
+
+
 def test_many_unreadable_shards_are_counted_and_few_are_named(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
     RunLog(store).unreadable({f"{i:05d}": "gone" for i in range(1000)})
