@@ -258,9 +258,9 @@ def decisions(store: Store, shard: str, name: str = "default") -> pa.Table:
 
 
 def tree(folder: Path) -> dict[str, bytes]:
-    """Every file of a folder, by relative path."""
+    """Every file of a folder by relative path, but for caches of markers, which hold times."""
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in sorted(folder.rglob("*"))
-        if path.is_file()
+        if path.is_file() and path.name != "markers.cache"
     }
