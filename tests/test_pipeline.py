@@ -32,6 +32,8 @@ from curate.outputs import Store
 from curate.pipeline.attempts import counted_attempts
 from curate.pipeline.cluster import Cluster, cluster
 from curate.pipeline.mapping import (
+    BLOCKS_PER_WORKER,
+    MAX_BLOCKS,
     MAX_ROWS_PER_BLOCK,
     block_count,
     map_rows,
@@ -53,7 +55,8 @@ from curate.workspace import REFERENCE_FOLDER
 def test_blocks_are_small_until_there_are_many(rows: int, workers: int) -> None:
     blocks = block_count(rows, workers)
     assert 1 <= blocks <= rows
-    assert rows / blocks <= MAX_ROWS_PER_BLOCK
+    assert rows / blocks <= max(MAX_ROWS_PER_BLOCK, -(-rows // MAX_BLOCKS))
+    assert blocks <= max(MAX_BLOCKS, workers * BLOCKS_PER_WORKER * 2)
     assert blocks >= min(rows, workers)
 
 

@@ -94,11 +94,16 @@ def test_any_shape_equals_open_clip(
     st.tuples(st.integers(1, 120), st.integers(1, 120)) | st.integers(1, 120).map(lambda n: (n, n)),
     st.sampled_from(MODES),
     st.integers(0, 99),
+    st.sampled_from(["picture", "noise", "black and white"]),
 )
 def test_torch_resizes_to_within_two_levels_of_pillow(
-    shape: tuple[int, int], size: tuple[int, int], mode: tuple[Any, Any], seed: int
+    shape: tuple[int, int], size: tuple[int, int], mode: tuple[Any, Any], seed: int, kind: str
 ) -> None:
     image = np.array(picture(*shape, seed=seed))
+    if kind != "picture":
+        image = np.random.default_rng(seed).integers(0, 256, image.shape, dtype=np.uint8)
+    if kind == "black and white":
+        image = (image > 127).astype(np.uint8) * 255
     ours = to_pixels(image, PixelSpec(size, *mode))
     theirs = to_pixels(image, PixelSpec(size, *mode, resampling="pillow"))
     assert ours.dtype == theirs.dtype
