@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import logging
 import os
+import shutil
 import tempfile
 import time
 from pathlib import Path
@@ -143,6 +144,7 @@ class Nodes:
             # The last words of processes that are dying may make a folder again.
             time.sleep(SETTLING_SECONDS)
             self._temporary.cleanup()
+            shutil.rmtree(self._temporary.name, ignore_errors=True)
 
     # --- processes ---------------------------------------------------------------------------
 
