@@ -77,18 +77,19 @@ def score_rows(block: Block, unit: Unit, scorer: Scorer, costly: Sequence[str]) 
     columns = dict(block.columns)
     _reject(columns, unit.faults)
     usable = _is_ok(columns)
-    rows = torch.from_numpy(np.flatnonzero(usable))
-    found = {
-        name: values.numpy() for name, values in scorer(unit.image[rows], unit.text[rows]).items()
-    }
+    image, text = unit.image, unit.text
+    if not usable.all():
+        rows = torch.from_numpy(np.flatnonzero(usable))
+        image, text = image[rows], text[rows]
+    found = {name: values.numpy() for name, values in scorer(image, text).items()}
     overflown = np.zeros(block.rows, dtype=bool)
     for values in found.values():
-        overflown[rows.numpy()] |= ~np.isfinite(values)
+        overflown[usable] |= ~np.isfinite(values)
     if overflown.any():
         _reject(columns, np.where(overflown, "nonfinite_embedding", ""))
     for name, values in found.items():
         full = np.zeros(block.rows, dtype=np.float32)
-        full[rows.numpy()] = values
+        full[usable] = values
         columns[name] = pa.array(full, mask=~usable | overflown)
     for name, norms in ((IMAGE_NORM, unit.image_norm), (TEXT_NORM, unit.text_norm)):
         if name not in columns:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import torch
 
 from curate.errors import NumericsError
+
+SAFE_NORMS: Final = (1e-15, 1e15)
+"""Norms between which the squares of float32 keep the precision of float32: those of smaller
+components may vanish, but then beside a sum that is 1e8 times as large."""
 
 
 def normalise(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """L2-normalise the rows of `x`.
 
-    The norm is taken in float64, so that half-precision embeddings and extreme magnitudes neither
-    overflow nor vanish, and rounded to float32 once. A zero row stays zero. A row that holds NaN
-    or infinity gets a norm that is not finite: the caller's sign to reject it.
+    Extreme magnitudes neither overflow nor vanish: rows whose squares might are taken in float64.
+    A zero row stays zero. A row that holds NaN or infinity gets a norm that is not finite: the
+    caller's sign to reject it.
 
     Args:
         x: [n, d], any floating dtype.
@@ -25,6 +31,20 @@ def normalise(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """
     if x.ndim != 2 or not x.is_floating_point():
         raise NumericsError(f"normalise: x is {x.dtype} {tuple(x.shape)}; expected float [n, d]")
+    if x.is_cuda or x.dtype == torch.float64:  # to look at norms would wait for the device
+        return _normalise_widely(x)
+    narrow = x.float()
+    norms = torch.linalg.vector_norm(narrow, dim=1)
+    safe = (norms >= SAFE_NORMS[0]) & (norms <= SAFE_NORMS[1])
+    if bool(safe.all()):
+        return narrow / norms[:, None], norms
+    unit = torch.empty_like(narrow)
+    unit[safe] = narrow[safe] / norms[safe, None]
+    unit[~safe], norms[~safe] = _normalise_widely(x[~safe])
+    return unit, norms
+
+
+def _normalise_widely(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     wide = x.double()
     norms = torch.linalg.vector_norm(wide, dim=1)
     divisor = torch.where(norms == 0, torch.ones_like(norms), norms)

@@ -54,7 +54,7 @@ def fit_locally(
     rows = []
     for part in parts:
         table, arrays = pack(*sample_part(part, source, SEED, threshold, config.costly_scores))
-        rows.append({"id": part.id, "table": table, "arrays": arrays})
+        rows.append({"id": part.id, "table": table, "arrays": arrays, "error": ""})
     assert source.model is not None
     return fit_on_rows(rows, config, source.model, Store(config.output.run_dir), "reference")
 
