@@ -15,6 +15,9 @@ from typing import Final
 
 POLL_SECONDS: Final = 0.02
 
+CREDENTIALS: Final = "RAY_AUTH_"
+"""How the nodes of a cluster that this process started want to be asked."""
+
 # A shell starts background jobs with SIGINT ignored, which every child inherits and Python then
 # leaves alone. Not by `preexec_fn`, which may deadlock beside threads.
 LAUNCHER: Final = """
@@ -67,9 +70,13 @@ def driver(folder: Path, config: Path, log: Path, variables: Mapping[str, str]) 
         folder: where it runs.
         config: of the run.
         log: receives its output.
-        variables: environment, beside this process's own without Ray's.
+        variables: environment, beside this process's own without Ray's settings.
     """
-    inherited = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("RAY_") or name.startswith(CREDENTIALS)
+    }
     with log.open("wb") as sink:
         process = subprocess.Popen(
             [sys.executable, "-ISc", LAUNCHER, "-m", "curate.cli", "run", str(config)],
