@@ -180,7 +180,6 @@ class WorkerJob:
     batch_size: int
     embedders: tuple[Any, ...]
     tally: Any
-    attempts: Any
 
 
 @dataclass(frozen=True)
@@ -241,13 +240,13 @@ class ScoreWorker:
         client = LeastLoaded(
             shard,
             job.embedders,
-            job.attempts,
+            job.tally,
             "score",
             self._job.reference,
             self._job.save_embeddings,
         )
         try:
-            with attempt(job.attempts, shard.id, shard.url), self._exporter.timed(SHARD_SECONDS):
+            with attempt(job.tally, shard.id, shard.url), self._exporter.timed(SHARD_SECONDS):
                 counts = score_shard(
                     self._run, shard, self._task, client, lambda c: tell(job.tally, c)
                 )
@@ -277,13 +276,13 @@ class SampleWorker:
 
     def _sample(self, shard: Shard) -> tuple[pa.Table, Float32, Float32]:
         job, worker = self._job, self._job.worker
-        with attempt(worker.attempts, shard.id, shard.url):
+        with attempt(worker.tally, shard.id, shard.url):
             scores = embed_chosen(
                 shard,
                 self._task,
                 job.seed,
                 job.threshold,
-                LeastLoaded(shard, worker.embedders, worker.attempts, "embed"),
+                LeastLoaded(shard, worker.embedders, worker.tally, "embed"),
                 lambda c: tell(worker.tally, c),
             )
         worker.tally.add.remote({"shards": 1})

@@ -45,7 +45,7 @@ class Attempts:
         """Note that a process came to an end with some work, good or bad."""
         self._begun.pop(work, None)
 
-    def finish(self) -> None:
+    def succeed(self) -> None:
         """Note that a shard was done."""
         self._set_aside = 0
 
@@ -97,7 +97,7 @@ def attempt(attempts: Any, work: str, place: str) -> Iterator[None]:
         yield
     finally:
         attempts.end.remote(work)
-    attempts.finish.remote()
+    attempts.succeed.remote()
 
 
 def given_up(attempts: Any, work: str, why: str) -> ShardError | WorkerError:

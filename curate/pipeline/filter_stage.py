@@ -9,7 +9,6 @@ from typing import Any
 from curate.kept_samples import KeptSamples
 from curate.output_shards import OutputPlan, begin_outputs, finish_outputs, plan_outputs
 from curate.outputs import Store
-from curate.pipeline.attempts import counted_attempts
 from curate.pipeline.light import FilterWorker, plan_row
 from curate.pipeline.mapping import map_rows, tallied
 from curate.progress import Task
@@ -65,12 +64,12 @@ def _map_plans(
 ) -> dict[str, str]:
     names = {plan.number: plan.name for plan in plans}
     task = Task("filter", len(plans), items="shards written", before=before)
-    with tallied(task) as tally, counted_attempts() as attempts:
+    with tallied(task) as tally:
         arguments: dict[str, Any] = {
             "store": store,
             "kept": kept,
             "tally": tally,
-            "attempts": attempts,
+            "attempts": tally,
         }
         results = map_rows(list(map(plan_row, plans)), FilterWorker, arguments, workers, cpus)
         return {names[int(row["number"])]: str(row["error"]) for row in results if row["error"]}

@@ -9,7 +9,6 @@ from curate.config import Config
 from curate.image_index import claim_images, images_of
 from curate.image_subsets import ImageSubset, cut_images, find
 from curate.manifest import Counts, RunDir
-from curate.pipeline.attempts import counted_attempts
 from curate.pipeline.filter_stage import PlanWorkers
 from curate.pipeline.light import IndexWorker
 from curate.pipeline.mapping import map_rows, shard_rows, tallied
@@ -42,16 +41,13 @@ def find_images(
     errors: dict[str, str] = {}
     if todo:
         pool = workers(len(todo))  # connects, before an actor that counts is started
-        with (
-            tallied(Task("index", len(todo), "images", before=len(shards) - len(todo))) as tally,
-            counted_attempts() as attempts,
-        ):
+        with tallied(Task("index", len(todo), "images", before=len(shards) - len(todo))) as tally:
             arguments: dict[str, Any] = {
                 "images": images,
                 "policy": policy_of(config),
                 "identity": identity,
                 "tally": tally,
-                "attempts": attempts,
+                "attempts": tally,
             }
             rows = map_rows(shard_rows(todo), IndexWorker, arguments, *pool)
             errors = {str(row["id"]): str(row["error"]) for row in rows if row["error"]}

@@ -18,7 +18,7 @@ from curate.kept_samples import KeptSamples
 from curate.manifest import Counts, RunDir
 from curate.output_shards import OutputPlan, Piece
 from curate.outputs import Store
-from curate.pipeline.attempts import attempt
+from curate.pipeline.attempts import Attempts, attempt
 from curate.pipeline.metrics import BY_REASON, Exporter
 from curate.samples import SamplePolicy
 from curate.sampling import hash_samples
@@ -30,8 +30,10 @@ UNKNOWN_SIZE: Final = -1
 Batch = dict[str, npt.NDArray[Any]]
 
 
-class Tally:
+class Tally(Attempts):
     """Counts what the workers report, for the progress line, Prometheus and alarms.
+
+    It counts attempts as well, since every actor is a process that takes a second to start.
 
     Never holds anything per sample.
     """
@@ -44,6 +46,7 @@ class Tally:
             shards: to do.
             watch: looks at finished shards; None where no share is expected.
         """
+        super().__init__()
         self._counts: Counter[str] = Counter()
         self._exporter = Exporter(stage)
         if shards:

@@ -153,7 +153,9 @@ def tallied(task: Task, watch: Watch | None = None) -> Iterator[Any]:
         task: what the line is about.
         watch: looks at finished shards; its alarms are warned of as they come.
     """
-    actor = ray.remote(Tally).options(num_cpus=0, scheduling_strategy=near_driver())
+    actor = ray.remote(Tally).options(
+        num_cpus=0, max_restarts=-1, max_task_retries=-1, scheduling_strategy=near_driver()
+    )
     tally = actor.remote(task.name, task.total, watch)
     alarms = _Alarms(tally)
     last: dict[str, int] = {}

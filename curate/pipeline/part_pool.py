@@ -95,8 +95,8 @@ def _score(
     """Score and commit parts; returns part id -> error, of those that cannot be read."""
     preview = preview_of(work)
     task = Task("score", len(todo), "pairs", preview is not None, "parts", before)
-    with tallied(task, watch_of(work, preview)) as tally, counted_attempts() as attempts:
-        job = PartJob(work.store, work.config, source, identity, preview, tally, attempts)
+    with tallied(task, watch_of(work, preview)) as tally:
+        job = PartJob(work.store, work.config, source, identity, preview, tally)
         shards = [part.as_shard() for part in todo]
         rows = _map(work.config, shards, ScorePartWorker, {"job": job}, resources)
         return {str(row["id"]): str(row["error"]) for row in rows if row["error"]}
@@ -167,8 +167,7 @@ def _fit(
             settings,
             lambda looked_at: _map(config, looked_at, HashPartWorker, hashing, resources),
         )
-        costly = config.costly_scores
-        with tallied(Task("fit", len(chosen), items="parts")) as tally:
-            job = PartSampleJob(source, settings.seed, threshold, costly, tally, attempts)
-            rows = list(_map(config, chosen, SamplePartWorker, {"job": job}, resources))
+    with tallied(Task("fit", len(chosen), items="parts")) as tally:
+        job = PartSampleJob(source, settings.seed, threshold, config.costly_scores, tally)
+        rows = list(_map(config, chosen, SamplePartWorker, {"job": job}, resources))
     return fit_on_rows(rows, config, model, work.store, REFERENCE_FOLDER)

@@ -41,7 +41,6 @@ class PartJob:
     identity: str
     preview: Node | None
     tally: Any
-    attempts: Any
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,6 @@ class PartSampleJob:
     threshold: int
     costly: tuple[str, ...]
     tally: Any
-    attempts: Any
 
 
 @dataclass
@@ -85,7 +83,7 @@ class SamplePartWorker:
 
     def _sample(self, part: Part) -> tuple[pa.Table, Float32, Float32]:
         job = self._job
-        with attempt(job.attempts, part.id, part.url):
+        with attempt(job.tally, part.id, part.url):
             rows = sample_part(part, job.source, job.seed, job.threshold, job.costly)
         job.tally.add.remote({"shards": 1, "read": rows[0].num_rows})
         return rows
@@ -114,7 +112,7 @@ class ScorePartWorker:
         tally = self._job.tally
         try:
             with (
-                attempt(self._job.attempts, part.id, part.url),
+                attempt(self._job.tally, part.id, part.url),
                 self._exporter.timed(SHARD_SECONDS),
             ):
                 found = score_part(self._run, part, self._task, lambda counts: tell(tally, counts))

@@ -56,7 +56,7 @@ class Session:
     policy: SamplePolicy
     embedders: tuple[Any, ...]
 
-    def worker_job(self, run: Store, tally: Any, attempts: Any) -> WorkerJob:
+    def worker_job(self, run: Store, tally: Any) -> WorkerJob:
         """What workers of this session need."""
         return WorkerJob(
             run=run,
@@ -65,7 +65,6 @@ class Session:
             batch_size=self.compute.batch_size,
             embedders=self.embedders,
             tally=tally,
-            attempts=attempts,
         )
 
     def map(
@@ -159,9 +158,9 @@ def score(
         return {}
     handle = ReferenceHandle(identity, (ray.put(held),), run, folder, session.config)
     task = Task("score", len(shards), shows_drops=preview is not None, before=before)
-    with tallied(task, watch) as tally, counted_attempts() as attempts:
+    with tallied(task, watch) as tally:
         job = ScoreJob(
-            worker=session.worker_job(run, tally, attempts),
+            worker=session.worker_job(run, tally),
             identity=identity,
             reference=handle,
             save_embeddings=session.config.output.save_embeddings,
@@ -198,8 +197,8 @@ def fit_reference(
         chosen, threshold = choose_shards(
             shards, settings, lambda looked_at: session.map(looked_at, HashWorker, worker)
         )
-        with tallied(Task("fit", len(chosen))) as tally:
-            worker_job = session.worker_job(run, tally, attempts)
-            job = SampleJob(worker_job, settings.seed, threshold, config.costly_scores)
-            rows = list(session.map(chosen, SampleWorker, {"job": job}))
+    with tallied(Task("fit", len(chosen))) as tally:
+        worker_job = session.worker_job(run, tally)
+        job = SampleJob(worker_job, settings.seed, threshold, config.costly_scores)
+        rows = list(session.map(chosen, SampleWorker, {"job": job}))
     return fit_on_rows(rows, config, session.model, run, folder)
