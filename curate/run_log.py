@@ -78,11 +78,18 @@ class RunLog:
 
     def event(self, event: str, **fields: Any) -> None:
         """Write an event; see `line_of`."""
-        now = self._clock()
-        line = line_of(event, now, {"command_id": self._id, **fields})
+        with self._lock:
+            self.note(event, **fields)
+            self.flush()
+
+    def note(self, event: str, **fields: Any) -> None:
+        """Take in an event that can wait a moment for those that follow.
+
+        A store that hiccups is warned of again and again, and must not be asked for more by that.
+        """
+        line = line_of(event, self._clock(), {"command_id": self._id, **fields})
         with self._lock:
             self._waiting.append(line)
-            self.flush()
 
     def flush(self) -> None:
         """Write the events that wait, as those do that came before there was a run directory."""
@@ -235,7 +242,7 @@ class _Recorder(logging.Handler):
         else:
             self._written += event != ALARM
             told = record.getMessage()
-            self._log.event(event, text=told.removeprefix(f"{ALARM}: ") if event == ALARM else told)
+            self._log.note(event, text=told.removeprefix(f"{ALARM}: ") if event == ALARM else told)
         # Python shows warnings on stderr only as long as nobody has added a handler.
         if logging.lastResort is not None and not logging.getLogger().handlers:
             print_line(record.getMessage())
