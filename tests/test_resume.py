@@ -63,9 +63,9 @@ def arm(module):
     place, _, pattern = os.environ["FAULT_POINT"].partition(" ")
     pace = float(os.environ["FAULT_PACE"])
     create = module.Store.create
-    write = module._Hashing.write
+    write = module.HashingFile.write
 
-    class Half(module._Hashing):
+    class Half(module.HashingFile):
         def write(self, data):
             write(self, data[: len(data) // 2])
             die()
