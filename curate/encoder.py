@@ -151,21 +151,18 @@ class Encoder:
             ModelError: it cannot be loaded.
         """
         device = resolve_device(config.device)
-        if shared is None:
-            self._model: Any = create_model(config, device)
-            precision = resolve_precision(config.precision, device)
-        else:
-            self._model = thaw(shared.frozen, device)
-            precision = shared.precision
-        # Kernels are chosen by it, and the embedders of a run must compute alike.
-        self._model.requires_grad_(False)
-        self._fingerprint = fingerprint(self._model) if shared is None else shared.fingerprint
         self._device = torch.device(device)
         if shared is None:
+            self._model: Any = create_model(config, device).requires_grad_(False)
+            precision = resolve_precision(config.precision, device)
+            self._fingerprint = fingerprint(self._model)
             tokenize = load_tokenizer(config.name, int(self._model.context_length))
             self._cut = find_cut(self._model, tokenize)
         else:
-            self._cut = shared.cut
+            # Kernels are chosen by these, and the embedders of a run must compute alike.
+            self._model = thaw(shared.frozen, device).requires_grad_(False)
+            precision, self._cut = shared.precision, shared.cut
+            self._fingerprint = shared.fingerprint
         self._text = TextTower(self._model, self._cut)
         self._autocast_dtype = AUTOCAST_DTYPE[precision]
         self._model.to(memory_format=torch.channels_last)
