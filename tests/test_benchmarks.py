@@ -1,0 +1,52 @@
+"""The table of the speed benchmarks, and that a ratio which got worse is noticed."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "benchmarks"))
+
+from speed.history import Record, append, ratios_of, read, worse
+from speed.table import Row, markdown
+
+ROWS = [
+    Row("score", "bare loop", 140.0, 150.0, "pair", 1.0),
+    Row("score", "curate", 100.0, 80.0, "pair", 100 / 140, bar=0.75, memory_bytes=2_000_000),
+    Row("filter", "curate", 40.0, 40.0, "GB", 1.4, bar=1.3),
+    Row("start-up", "import torch", 2000.0, 2000.0, "run"),
+]
+
+
+def _record(ratio: float, machine: str = "a", quick: bool = False) -> Record:
+    return Record("abc", "2026-01-01T00:00:00+00:00", machine, quick, {"score: curate": ratio})
+
+
+def test_the_table_says_which_bars_are_met() -> None:
+    lines = markdown(ROWS).splitlines()
+    assert lines[2] == "| score | bare loop | 140 | 150 | pair | 1 |  |  |  |"
+    assert lines[3] == "| score | curate | 100 | 80 | pair | 0.714 | 0.75 met | 2 MB |  |"
+    assert "1.4 | 1.3 MISSED" in lines[4]
+    assert [row.met for row in ROWS] == [None, True, False, None]
+
+
+def test_records_come_back_from_the_file(tmp_path: Path) -> None:
+    records = [_record(0.7), replace(_record(0.8), ratios=ratios_of(ROWS))]
+    assert read(tmp_path / "history.jsonl") == []
+    for record in records:
+        append(tmp_path / "history.jsonl", record)
+    assert read(tmp_path / "history.jsonl") == records
+    assert sorted(records[1].ratios) == ["filter: curate", "score: bare loop", "score: curate"]
+
+
+def test_a_ratio_that_got_worse_by_more_than_a_tenth_is_found() -> None:
+    history = [_record(0.2), _record(0.5), _record(0.9), _record(0.6)]
+    assert worse(_record(0.66), history) == []
+    (found,) = worse(_record(0.67), history)
+    assert (found.name, found.before, found.now) == ("score: curate", 0.6, 0.67)
+
+
+def test_other_machines_and_sizes_are_not_compared() -> None:
+    history = [_record(0.1, machine="b"), _record(0.1, quick=True)]
+    assert worse(_record(0.7), history) == []
