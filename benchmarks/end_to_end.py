@@ -18,6 +18,7 @@ import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +28,7 @@ import yaml
 from safetensors.torch import save_file
 from speed import trees
 from speed.pool import write_pool
+from speed.table import Row, markdown
 
 STUB = {
     "embed_dim": 32,
@@ -42,6 +44,8 @@ STUB = {
 PREPROCESSING = {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25], "resize_mode": "shortest"}
 SHARD_SAMPLES = 128
 CONTENDERS = ("bare loop", "improved loop", "Ray recipe", "curate")
+AGAINST_BARE = 0.75  # of its core-seconds: a faster exact decode and shorter captions pay for Ray
+AGAINST_IMPROVED = 1.05  # of its core-seconds: what a framework may cost
 
 
 @dataclass(frozen=True)
@@ -102,6 +106,14 @@ def fit(model: str, shards: list[Path], folder: Path) -> None:
     shutil.copytree(folder / "fit" / "reference", folder / "reference")
 
 
+def fit_into(pool: Path, model: str) -> None:
+    """Fit a Reference on the first shard, and leave it beside the shards."""
+    shutil.rmtree(pool / "reference", ignore_errors=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        fit(model, sorted(pool.glob("*.tar"))[:1], Path(scratch))
+        shutil.copytree(Path(scratch) / "reference", pool / "reference")
+
+
 def marginal(contender: str, model: str, pool: Path, sizes: tuple[int, int]) -> Marginal:
     """Run a contender over two sizes of pool."""
     costs = []
@@ -126,6 +138,65 @@ def marginal(contender: str, model: str, pool: Path, sizes: tuple[int, int]) -> 
     )
 
 
+def measure(
+    model_name: str, sizes: tuple[int, int], rounds: int, folder: Path, only: Sequence[str]
+) -> dict[str, Marginal]:
+    """The cheapest of some rounds of every contender, which take turns."""
+    first, second = (-(-n // SHARD_SAMPLES) * SHARD_SAMPLES for n in sizes)
+    pool = folder / "pool"
+    write_pool(pool, second // SHARD_SAMPLES, SHARD_SAMPLES)
+    model = write_stub(folder / "stub") if model_name == "stub" else model_name
+    fit_into(pool, model)
+    print(f"{model_name}, {first} and {second} pairs, {os.cpu_count()} cores")
+    found: dict[str, Marginal] = {}
+    for turn in range(rounds):
+        for contender in only:
+            cost = marginal(contender, model, pool, (first, second))
+            best = found.get(contender)
+            found[contender] = cost if best is None or cost.cpu < best.cpu else best
+            print(f"  round {turn + 1}: {contender}: {cost.cpu:.2f} core-ms a pair", flush=True)
+    return found
+
+
+def rows(quick: bool) -> list[Row]:
+    """The rows of `make bench`."""
+    folder = Path("runs/speed").resolve()
+    sizes = {"ViT-B-32": (128, 384), "stub": (512, 2048)}
+    if not quick:
+        sizes = {"ViT-B-32": (256, 768), "stub": (1024, 4096)}
+    table: list[Row] = []
+    for model, pairs in sizes.items():
+        found = measure(model, pairs, 1 if quick or model != "stub" else 3, folder, CONTENDERS)
+        table += rows_of(model, found)
+    return table
+
+
+def rows_of(model: str, found: Mapping[str, Marginal]) -> list[Row]:
+    """Every contender against the bare loop, and curate against the improved one besides."""
+    work = f"score end to end, {'no model' if model == 'stub' else model}"
+    bare = found.get("bare loop")
+    table = [
+        Row(
+            work,
+            contender,
+            cost.cpu,
+            cost.wall,
+            "pair",
+            None if bare is None else cost.cpu / bare.cpu,
+            AGAINST_BARE if contender == "curate" else None,
+            cost.memory,
+            f"{cost.start:.1f} s before the first pair",
+        )
+        for contender, cost in found.items()
+    ]
+    if model != "stub" and {"improved loop", "curate"} <= found.keys():
+        ours, theirs = found["curate"], found["improved loop"]
+        ratio = ours.cpu / theirs.cpu
+        work += ", against the improved loop"
+        table.append(Row(work, "curate", ours.cpu, ours.wall, "pair", ratio, AGAINST_IMPROVED))
+    return table
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="ViT-B-32", help="of open_clip, or stub")
@@ -134,32 +205,10 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", choices=CONTENDERS, default=CONTENDERS)
     parser.add_argument("--folder", type=Path, default=Path("runs/speed"))
     options = parser.parse_args()
-    sizes = tuple(-(-n // SHARD_SAMPLES) * SHARD_SAMPLES for n in options.samples)
+    first, second = options.samples
     folder = options.folder.resolve()
-    pool = folder / "pool"
-    write_pool(pool, sizes[1] // SHARD_SAMPLES, SHARD_SAMPLES)
-    model = write_stub(folder / "stub") if options.model == "stub" else options.model
-    shutil.rmtree(pool / "reference", ignore_errors=True)
-    with tempfile.TemporaryDirectory() as scratch:
-        fit(model, sorted(pool.glob("*.tar"))[:1], Path(scratch))
-        shutil.copytree(Path(scratch) / "reference", pool / "reference")
-    print(f"{options.model}, {sizes[0]} and {sizes[1]} pairs, {os.cpu_count()} cores")
-    found: dict[str, Marginal] = {}
-    for turn in range(options.rounds):
-        for contender in options.only:
-            cost = marginal(contender, model, pool, (sizes[0], sizes[1]))
-            best = found.get(contender)
-            found[contender] = cost if best is None or cost.cpu < best.cpu else best
-            print(f"  round {turn + 1}: {contender}: {cost.cpu:.2f} core-ms a pair", flush=True)
-    bare = found.get("bare loop")
-    print("\n| | core-ms a pair | ratio | wall ms a pair | start-up s | memory GB |")
-    print("|---|---:|---:|---:|---:|---:|")
-    for contender, cost in found.items():
-        ratio = "" if bare is None else f"{cost.cpu / bare.cpu:.2f}"
-        print(
-            f"| {contender} | {cost.cpu:.2f} | {ratio} | {cost.wall:.2f} | {cost.start:.1f} |"
-            f" {cost.memory / 1e9:.2f} |"
-        )
+    found = measure(options.model, (first, second), options.rounds, folder, options.only)
+    print(f"\n{markdown(rows_of(options.model, found))}")
 
 
 if __name__ == "__main__":
