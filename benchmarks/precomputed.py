@@ -1,29 +1,40 @@
 """Scoring precomputed embeddings, beside reading them, the products alone, and the exact gain.
 
-    python benchmarks/precomputed.py [--rows 100000] [--dim 512]
+    python benchmarks/precomputed.py [--rows 65536] [--dim 512] [--rounds 5]
 
 One core, one process, no start-up: a part of DataComp's layout (Parquet and npz of float16) is
-scored as a worker does it. Beside it: `np.load` and a cast of the same arrays to float32; the two
-products of a score, ||Lᵀu - Lᵀū||², by themselves; a plain matrix product of the same size; and the
-exact Information Gain against 10,000 texts, on fewer rows.
+scored as a worker does it. Beside it: `np.load` and a cast of the same arrays to float32; a plain
+matrix product of the same size for each modality; the scores alone, of embeddings that are
+normalised already; and the exact Information Gain against 10,000 pairs, on fewer rows. All take
+turns, and the fastest round of each counts. Memory is what each takes at its peak besides what the
+process held before: imports and the Reference.
 """
 
 from __future__ import annotations
 
 import argparse
+import ctypes
+import json
+import shutil
+import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
+from speed.table import Row, markdown
 
 from curate.config import Config, InputConfig, OutputConfig, ReferenceConfig
-from curate.embedding_pools.layouts import list_parts
-from curate.embedding_pools.source import find_source
+from curate.embedding_pools.layouts import Part, list_parts
+from curate.embedding_pools.source import Source, find_source
 from curate.embedding_pools.task import PartTask, score_part
 from curate.manifest import RunDir
 from curate.outputs import Store
@@ -32,18 +43,39 @@ from curate.schema import EXACT_COLUMNS
 from curate.scorer import Scorer
 
 SAMPLE = 10_000
-EXACT_ROWS = 200
-ROUNDS = 3
+EXACT_ROWS = 1024
+BLOCK = 8192  # rows of a product that is measured by itself
+SQUARE = 2048  # of the product that tells the peak of the core
+PART, READ, GEMM, SCORES, EXACT, PEAK = (
+    "curate, a part whole",
+    "np.load and cast",
+    "one GEMM a modality",
+    "curate's scores alone",
+    f"exact Information Gain, n = {SAMPLE:,}",
+    "square GEMM",
+)
 
 
-def best(step: Callable[[], object], rounds: int = ROUNDS) -> float:
-    """CPU seconds of the fastest of some rounds."""
-    seconds = []
+@dataclass(frozen=True)
+class Step:
+    """Something to measure, and how many pairs it takes in one go."""
+
+    run: Callable[[], object]
+    pairs: int
+
+
+def best(steps: Mapping[str, Step], rounds: int) -> dict[str, tuple[float, float]]:
+    """Seconds a pair of CPU and of the clock of the fastest of some rounds, in turns."""
+    found: dict[str, tuple[float, float]] = {}
     for _ in range(rounds):
-        begin = time.process_time()
-        step()
-        seconds.append(time.process_time() - begin)
-    return min(seconds)
+        for name, step in steps.items():
+            cpu, wall = time.process_time(), time.perf_counter()
+            step.run()
+            cost = time.process_time() - cpu, time.perf_counter() - wall
+            one = cost[0] / step.pairs, cost[1] / step.pairs
+            known = found.get(name, one)
+            found[name] = min(known[0], one[0]), min(known[1], one[1])
+    return found
 
 
 def write_part(folder: Path, rows: int, dim: int) -> None:
@@ -55,83 +87,161 @@ def write_part(folder: Path, rows: int, dim: int) -> None:
     for name in ("l14_img", "l14_txt"):
         own = common + rng.normal(size=(rows, dim)) * spectrum + spectrum[::-1]
         arrays[name] = (own / np.linalg.norm(own, axis=1, keepdims=True)).astype(np.float16)
+    folder.mkdir(parents=True)
     np.savez(folder / "part.npz", **arrays)
     uids = [f"{n:032x}" for n in range(rows)]
     texts = [f"a caption of row {n} with some words" for n in range(rows)]
     pq.write_table(pa.table({"uid": uids, "text": texts}), folder / "part.parquet")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=100_000)
-    parser.add_argument("--dim", type=int, default=512)
-    options = parser.parse_args()
-    torch.set_num_threads(1)
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        (folder / "pool").mkdir()
-        write_part(folder / "pool", options.rows, options.dim)
-        report(folder, options.rows, options.dim)
+def steps_of(folder: Path, rows: int, wanted: Iterable[str]) -> dict[str, Step]:
+    """What is measured, made ready; only what the wanted ones need is held."""
+    npz = folder / "pool" / "part.npz"
+
+    def read() -> None:
+        with np.load(npz) as arrays:
+            for name in arrays.files:
+                arrays[name].astype(np.float32)
+
+    found = {}
+    for name in wanted:
+        if name == READ:
+            found[name] = Step(read, rows)
+        elif name == PART:
+            found[name] = Step(_part(folder), rows)
+        elif name == PEAK:
+            found[name] = Step(partial(torch.mm, *torch.randn(2, SQUARE, SQUARE)), 1)
+        else:
+            found[name] = _products(name, folder, *map(torch.from_numpy, _sample(folder, BLOCK)))
+    return found
 
 
-def report(folder: Path, rows: int, dim: int) -> None:
-    """Measure and print the table."""
+def _source(folder: Path) -> tuple[Config, tuple[Part, ...], Source]:
     config = Config(
         input=InputConfig(embeddings=str(folder / "pool")),
         reference=ReferenceConfig(samples=SAMPLE),
         output=OutputConfig(run_dir=str(folder / "run")),
     )
-    (part,) = list_parts(str(folder / "pool"), "input.embeddings")
-    source = find_source([part], config)
+    parts = list_parts(str(folder / "pool"), "input.embeddings")
+    return config, parts, find_source(parts, config)
+
+
+def _sample(folder: Path, count: int) -> list[npt.NDArray[np.float32]]:
     with np.load(folder / "pool" / "part.npz") as arrays:
-        image = arrays["l14_img"][:SAMPLE].astype(np.float32)
-        text = arrays["l14_txt"][:SAMPLE].astype(np.float32)
+        return [arrays[name][:count].astype(np.float32) for name in arrays.files]
+
+
+def _scorer(folder: Path, exact: bool = False) -> Scorer:
+    config, _, source = _source(folder)
     assert source.model is not None
-    reference, sample = fit(image, text, config.reference, source.model)
-    scorer = Scorer(reference, "cpu")
-    whole = Scorer(reference, "cpu", EXACT_COLUMNS, sample)
+    image, text = _sample(folder, SAMPLE)
+    reference, held = fit(image, text, config.reference, source.model)
+    return Scorer(reference, "cpu", EXACT_COLUMNS, held) if exact else Scorer(reference, "cpu")
+
+
+def _part(folder: Path) -> Callable[[], object]:
+    _, (part,), source = _source(folder)
+    task = PartTask("id", source, (), _scorer(folder))
     turn = iter(range(1_000_000))
 
     def score() -> None:
-        run = RunDir(Store(str(folder / f"run-{next(turn)}")))
-        score_part(run, part, PartTask("id", source, (), scorer), lambda counts: None)
+        # Into the same folder: a run directory that grows is no part of this.
+        place = folder / "scored" / str(next(turn))
+        score_part(RunDir(Store(str(place))), part, task, lambda counts: None)
+        shutil.rmtree(place)
 
-    def read() -> None:
-        with np.load(folder / "pool" / "part.npz") as found:
-            for name in ("l14_img", "l14_txt"):
-                found[name].astype(np.float32)
+    return score
 
-    blocks = [torch.from_numpy(a[:8192]) for a in (image, text)]
-    weights = torch.randn(dim, dim)
 
-    def products() -> None:
-        for _ in range(rows // len(blocks[0])):
-            scorer(*blocks)
+def _products(name: str, folder: Path, image: torch.Tensor, text: torch.Tensor) -> Step:
+    u, v = (torch.nn.functional.normalize(block) for block in (image, text))
+    if name == GEMM:
+        weights = torch.randn(u.shape[1], u.shape[1])
+        return Step(lambda: (u @ weights, v @ weights), len(u))
+    scorer = _scorer(folder, name == EXACT)
+    if name == SCORES:
+        return Step(lambda: scorer(u, v), len(u))
+    few = u[:EXACT_ROWS], v[:EXACT_ROWS]
+    return Step(lambda: scorer(*few), EXACT_ROWS)
 
-    def gemm() -> None:
-        for _ in range(rows // len(blocks[0])):
-            for block in blocks:
-                block @ weights
 
-    def exact() -> None:
-        whole(*(block[:EXACT_ROWS] for block in blocks))
+def peak_memory(folder: Path, rows: int, name: str) -> int:
+    """What one thing takes besides what its process held before, bytes at the peak."""
+    command = [sys.executable, __file__, "--rows", str(rows), "--one", str(folder), name]
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return int(json.loads(output))
 
-    scale = rows / (rows // len(blocks[0]) * len(blocks[0]))
-    times = {
-        "curate, a part whole": best(score) / rows,
-        "np.load and cast": best(read) / rows,
-        "the scores alone": best(products) * scale / rows,
-        "one GEMM a modality": best(gemm) * scale / rows,
+
+def rows(quick: bool, pairs: int | None = None, dim: int = 512, rounds: int = 5) -> list[Row]:
+    """The rows of the table: costs of one core, a pair."""
+    torch.set_num_threads(1)
+    pairs = pairs or (16_384 if quick else 65_536)
+    names = (PART, READ, GEMM, SCORES, EXACT)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        write_part(folder / "pool", pairs, dim)
+        times = best(steps_of(folder, pairs, (*names, PEAK)), 2 if quick else rounds)
+        memory = {name: peak_memory(folder, pairs, name) for name in (PART, READ, SCORES, EXACT)}
+    return table(times, memory, pairs, dim)
+
+
+def table(
+    times: Mapping[str, tuple[float, float]], memory: Mapping[str, int], pairs: int, dim: int
+) -> list[Row]:
+    """The measurements as rows."""
+    of_gemm, of_exact = times[GEMM][0], times[EXACT][0]
+    bound = max(times[READ][0], of_gemm)
+    rate = 4 * dim * dim / of_gemm / 1e9
+    share = 4 * dim * dim / times[SCORES][0] / (2 * SQUARE**3 / times[PEAK][0])
+    work = f"score embeddings, float16, d = {dim}"
+    exact = "a score from the Reference or exactly"
+    notes = {
+        PART: f"{of_exact / times[PART][0]:.0f}x the exact gain; {pairs:,} rows",
+        GEMM: f"{rate:.0f} GFLOP/s",
     }
-    times[f"exact Information Gain against {SAMPLE}"] = best(exact, 1) / EXACT_ROWS
-    bar = max(times["np.load and cast"], times["one GEMM a modality"])
-    print(f"{rows} pairs, float16, d = {dim}, one thread\n")
-    print("| | µs a pair | to the larger bound |\n|---|---:|---:|")
-    for name, seconds in times.items():
-        print(f"| {name} | {seconds * 1e6:.1f} | {seconds / bar:.2f} |")
-    flops = 2 * 2 * dim * dim
-    rate = flops / times["one GEMM a modality"] / 1e9
-    print(f"\nGEMM: {rate:.0f} GFLOP/s. Exact: {SAMPLE / dim:.0f} times the FLOP of the products.")
+
+    def row(name: str, contender: str, ratio: float, bar: float | None, note: str) -> Row:
+        cpu, wall = times[contender]
+        held = memory.get(contender)
+        return Row(name, contender, cpu * 1e3, wall * 1e3, "pair", ratio, bar, held, note)
+
+    first = [
+        row(work, name, times[name][0] / bound, 1.5 if name == PART else None, notes.get(name, ""))
+        for name in (PART, READ, GEMM)
+    ]
+    gain = times[SCORES][0] / of_exact
+    told = f"{1 / gain:.0f}x (bar: 35x); {share:.0%} of the peak of a {SQUARE}² product"
+    flop = f"{SAMPLE / dim:.0f} times the FLOP of the products"
+    return [
+        *first,
+        row(exact, SCORES, gain, 1 / 35, told),
+        row(exact, EXACT, 1.0, None, flop),
+    ]
+
+
+def _status(field: str) -> int:
+    told = Path("/proc/self/status").read_text().partition(field)[2].split()
+    return int(told[0]) * 1024
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=65_536)
+    parser.add_argument("--dim", type=int, default=512)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.one is not None:
+        torch.set_num_threads(1)
+        folder, name = options.one
+        step = steps_of(Path(folder), options.rows, [name])[name]
+        ctypes.CDLL(None).malloc_trim(0)  # of what fitting left behind
+        Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+        before = _status("VmRSS:")
+        step.run()
+        print(json.dumps(_status("VmHWM:") - before))
+        return
+    print(markdown(rows(quick=False, pairs=options.rows, dim=options.dim, rounds=options.rounds)))
 
 
 if __name__ == "__main__":

@@ -85,8 +85,8 @@ def _add(a: Mapping[str, int], b: Mapping[str, int]) -> dict[str, int]:
     return dict(sorted((Counter(a) + Counter(b)).items()))
 
 
-def counts_of_statuses(statuses: Iterable[str]) -> Counts:
-    """Count a `status` column. Raises AccountingError for a status that the schema lacks."""
+def counts_of_statuses(statuses: Iterable[str] | Mapping[str, int]) -> Counts:
+    """Count a `status` column, or take its counts. Raises AccountingError for an unknown one."""
     tally = Counter(statuses)
     unknown = set(tally) - set(REJECTIONS) - {OK}
     if unknown:

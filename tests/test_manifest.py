@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,7 @@ def test_undecided_counts_only_need_enough_read() -> None:
 @given(st.lists(st.sampled_from([OK, *REJECTIONS])))
 def test_statuses_are_counted(statuses: list[str]) -> None:
     counts = counts_of_statuses(statuses)
+    assert counts == counts_of_statuses(Counter(statuses))
     assert counts.read == len(statuses)
     assert counts.scored == statuses.count(OK)
     assert counts.rejected == {s: statuses.count(s) for s in set(statuses) - {OK}}

@@ -1,12 +1,13 @@
 """Rows of npy files and of members of npz files, a block at a time, without unpickling.
 
-A local array that is stored as it is, an npy or a member of an uncompressed npz, is mapped into
-memory at its offset; everything else is streamed. Neither is ever held whole.
+A local array that is stored as it is, an npy or a member of an uncompressed npz, is read at its
+offset, and some rows of it by a map; everything else is streamed. Neither is ever held whole.
 """
 
 from __future__ import annotations
 
 import io
+import math
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
@@ -92,7 +93,7 @@ class Array(ABC):
 
 
 class Mapped(Array):
-    """An array in a local file, mapped into memory.
+    """An array in a local file, read in place.
 
     Args:
         checksum: CRC-32 of header and data, checked when the last row is read; None for an npy.
@@ -117,16 +118,16 @@ class Mapped(Array):
         dtype = self.header.dtype.newbyteorder("=")
         if not len(positions):
             return np.zeros((0, self.header.width), dtype)
-        return np.array(self._map(0, self.header.rows)[positions], dtype)
-
-    def _map(self, first: int, count: int) -> Rows:
-        # Anew for each block: pages of a map that lasts would count as the process's memory.
-        offset = self._start + first * self.header.row_bytes
-        shape = (count, self.header.width)
-        return np.memmap(self._path, self.header.dtype, "r", offset, shape)
+        shape = (self.header.rows, self.header.width)
+        mapped = np.memmap(self._path, self.header.dtype, "r", self._start, shape)
+        return np.array(mapped[positions], dtype)
 
     def _rows(self, first: int, count: int) -> Rows:
-        rows = np.array(self._map(first, count))
+        # Read, not mapped: a map costs a fault for every few pages, and the rows a copy.
+        offset = self._start + first * self.header.row_bytes
+        shape = (count, self.header.width)
+        rows = np.fromfile(self._path, self.header.dtype, math.prod(shape), offset=offset)
+        rows = rows.reshape(shape)
         if self._checksum is not None:
             self._crc = zlib.crc32(rows.view(np.uint8).data, self._crc)
             if first + count == self.header.rows and self._crc != self._checksum:

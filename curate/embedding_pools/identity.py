@@ -56,7 +56,7 @@ class Identifier:
                 "key": keys,
                 "uid": pc.ascii_lower(uids),
                 "uid_derived": pa.array(np.zeros(len(uids), dtype=bool)),
-                "status": pa.array([OK] * len(uids), pa.string()),
+                "status": pa.repeat(pa.scalar(OK), len(uids)),
                 "error": pa.nulls(len(uids), pa.string()),
             }
         texts = (column.to_pylist() for column in (uids, keys, valid))

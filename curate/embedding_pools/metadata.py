@@ -14,6 +14,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from curate.embedding_pools.identity import Identifier
@@ -37,10 +38,11 @@ _OF_RUN: Final = ("status", "error", "uid_derived", "caption_chars", "caption_wo
 
 _NORMS: Final = (IMAGE_NORM, TEXT_NORM)
 
-_EMBEDDED_FAULTS: Final = frozenset(
-    {"undecodable_image", "image_too_large", "nonfinite_embedding", "zero_embedding"}
+_SAMPLED: Final = pa.array(
+    [OK, "undecodable_image", "image_too_large", "nonfinite_embedding", "zero_embedding"]
 )
-"""Rejections that came after a shard's pair had been read: these are in its Reference's hashes."""
+"""No rejection, or one that came after a shard's pair had been read: these are in its Reference's
+hashes."""
 
 
 Carried = tuple[tuple[str, str], ...]
@@ -201,7 +203,7 @@ class MetadataReader:
     def _block(self, table: pa.Table, first: int) -> Block:
         rows, told = table.num_rows, self._columns.told
         columns: dict[str, pa.Array] = {
-            "shard": pa.array([self._part.id] * rows, pa.string()),
+            "shard": pa.repeat(pa.scalar(self._part.id, pa.string()), rows),
             "index": pa.array(np.arange(first, first + rows, dtype=np.int32)),
         }
         if told:
@@ -219,10 +221,9 @@ class MetadataReader:
             columns |= {"caption_chars": chars, "caption_words": words}
         for name, alias in self._columns.carried:
             columns[name] = without_nan(_whole(table[name]).cast(pa.type_for_alias(alias)))
-        statuses = columns["status"].to_pylist()
         # Of shards, pairs enter the sample's hashes before their pictures are decoded.
-        sampled = np.array([s == OK or s in _EMBEDDED_FAULTS for s in statuses], dtype=bool)
-        return Block(columns, captions, sampled)
+        sampled = pc.is_in(columns["status"], _SAMPLED).to_numpy(zero_copy_only=False)
+        return Block(columns, captions, np.asarray(sampled, dtype=bool))
 
     def _texts(self, table: pa.Table, name: str | None) -> pa.Array:
         if name is None:

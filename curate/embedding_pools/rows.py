@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 
 from curate.embedding_pools.arrays import Rows
@@ -28,7 +29,11 @@ from curate.schema import (
 from curate.scorer import Scorer
 
 BLOCK_ROWS: Final = 8192
-"""Rows at a time: a matrix product that keeps a core busy, and some ten megabytes of embeddings."""
+"""Rows of metadata at a time: enough that Arrow's columns cost next to nothing each."""
+
+PIECE_ROWS: Final = 1024
+"""Embeddings at a time. From the file to their scores they take ten passes over memory; two
+megabytes in float32 stay in a processor's cache, and are still a matrix product at full speed."""
 
 Float32 = npt.NDArray[np.float32]
 
@@ -55,16 +60,21 @@ def normalised(image: Rows, text: Rows) -> Unit:
     (u, of_image), (v, of_text) = (normalise(torch.from_numpy(rows)) for rows in (image, text))
     norms = torch.stack([of_image, of_text])
     finite, zero = torch.isfinite(norms).all(0).numpy(), (norms == 0).any(0).numpy()
-    faults = np.where(finite, np.where(zero, "zero_embedding", ""), "nonfinite_embedding")
+    faults = np.zeros(len(finite), "U1")
+    if not finite.all() or zero.any():
+        faults = np.where(finite, np.where(zero, "zero_embedding", ""), "nonfinite_embedding")
     return Unit(u, v, of_image.numpy(), of_text.numpy(), faults)
 
 
-def score_rows(block: Block, unit: Unit, scorer: Scorer, costly: Sequence[str]) -> pa.Table:
+def score_rows(
+    block: Block, pieces: Iterable[tuple[Rows, Rows]], scorer: Scorer, costly: Sequence[str]
+) -> pa.Table:
     """Score a block.
 
     Args:
-        block: identified rows.
-        unit: their embeddings.
+        block: identified rows, at least one.
+        pieces: their embeddings of image and text, [k, d] of any float dtype, in order; together
+            as many as there are rows. They are asked for one by one, and not kept.
         scorer: of the Reference, on the CPU.
         costly: the listed ones of COSTLY_COLUMNS.
 
@@ -75,26 +85,45 @@ def score_rows(block: Block, unit: Unit, scorer: Scorer, costly: Sequence[str]) 
         normalised, the own ones are one.
     """
     columns = dict(block.columns)
-    _reject(columns, unit.faults)
-    usable = _is_ok(columns)
-    image, text = unit.image, unit.text
+    known = _is_ok(columns)
+    first, scored = 0, []
+    for image, text in pieces:
+        scored.append(_score_piece(image, text, known[first : first + len(image)], scorer))
+        first += len(image)
+    if first != block.rows:
+        raise AccountingError(f"{first} embeddings for {block.rows} rows")
+    _reject(columns, np.concatenate([piece.faults for piece in scored]))
+    unscored = ~_is_ok(columns)
+    for name in scored[0].values:
+        if name not in columns:
+            values = np.concatenate([piece.values[name] for piece in scored])
+            columns[name] = pa.array(values, mask=unscored)
+    return _table(block, columns, (*SCORE_COLUMNS, *costly))
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """Column name -> float32 [k], zero where a row has no scores; and why it has none, or empty."""
+
+    values: dict[str, Float32]
+    faults: npt.NDArray[np.str_]
+
+
+def _score_piece(image: Rows, text: Rows, known: npt.NDArray[np.bool_], scorer: Scorer) -> _Piece:
+    """Score the rows that are known to be good and whose embeddings are."""
+    unit = normalised(image, text)
+    faults, usable = unit.faults, known & (unit.faults == "")
+    u, v = unit.image, unit.text
     if not usable.all():
         rows = torch.from_numpy(np.flatnonzero(usable))
-        image, text = image[rows], text[rows]
-    found = {name: values.numpy() for name, values in scorer(image, text).items()}
-    overflown = np.zeros(block.rows, dtype=bool)
-    for values in found.values():
-        overflown[usable] |= ~np.isfinite(values)
-    if overflown.any():
-        _reject(columns, np.where(overflown, "nonfinite_embedding", ""))
-    for name, values in found.items():
-        full = np.zeros(block.rows, dtype=np.float32)
-        full[usable] = values
-        columns[name] = pa.array(full, mask=~usable | overflown)
-    for name, norms in ((IMAGE_NORM, unit.image_norm), (TEXT_NORM, unit.text_norm)):
-        if name not in columns:
-            columns[name] = pa.array(norms, mask=~usable | overflown)
-    return _table(block, columns, (*SCORE_COLUMNS, *costly))
+        u, v = u[rows], v[rows]
+    values = {IMAGE_NORM: unit.image_norm, TEXT_NORM: unit.text_norm}
+    for name, scores in scorer(u, v).items():
+        values[name] = np.zeros(len(usable), dtype=np.float32)
+        values[name][usable] = scores.numpy()
+        if not (finite := np.isfinite(values[name])).all():
+            faults = np.where(finite, faults, "nonfinite_embedding")
+    return _Piece(values, faults)
 
 
 def describe_rows(block: Block, costly: Sequence[str]) -> pa.Table:
@@ -132,16 +161,19 @@ def _table(block: Block, columns: dict[str, pa.Array], scores: Sequence[str]) ->
 
 
 def _is_ok(columns: dict[str, pa.Array]) -> npt.NDArray[np.bool_]:
-    return np.array([status == OK for status in columns["status"].to_pylist()], dtype=bool)
+    return np.asarray(pc.equal(columns["status"], OK).to_numpy(zero_copy_only=False), dtype=bool)
 
 
 def _reject(columns: dict[str, Any], faults: npt.NDArray[np.str_]) -> None:
     """Give rows that were good so far a reason to be rejected."""
-    hit = _is_ok(columns) & (faults != "")
-    if not hit.any():
+    faulty = faults != ""
+    if not faulty.any():
+        return
+    hit = np.flatnonzero(_is_ok(columns) & faulty)
+    if not len(hit):
         return
     statuses, errors = columns["status"].to_pylist(), columns["error"].to_pylist()
-    for row in np.flatnonzero(hit):
+    for row in hit:
         statuses[row] = str(faults[row])
         errors[row] = REJECTIONS[statuses[row]]
     columns["status"] = pa.array(statuses, pa.string())

@@ -6,7 +6,7 @@ Pure of Ray, as `shard_tasks` is for shards; nothing of a part but its rows of s
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -16,11 +16,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 
+from curate.embedding_pools.arrays import Array, Rows
 from curate.embedding_pools.layouts import Part
 from curate.embedding_pools.metadata import Block
 from curate.embedding_pools.part_files import opened_part
 from curate.embedding_pools.rows import (
     BLOCK_ROWS,
+    PIECE_ROWS,
     describe_rows,
     normalised,
     sampled_rows,
@@ -86,14 +88,14 @@ def score_part(run: RunDir, part: Part, task: PartTask, observe: Observe) -> Cou
             if task.scorer is None:
                 table = describe_rows(block, task.costly)
             else:
-                image, text = (array.read(block.rows) for array in opened.arrays)
-                table = score_rows(block, normalised(image, text), task.scorer, task.costly)
+                pieces = _pieces(opened.arrays, block.rows)
+                table = score_rows(block, pieces, task.scorer, task.costly)
             tables.append(_compact(table))
             notes += _notes(block)
-            observe(counts_of_statuses(table["status"].to_pylist()))
+            observe(_counts(table))
         size, sha256 = opened.fingerprint()
     table = pa.concat_tables(tables) if tables else _no_rows(task.source, task.costly)
-    counts = counts_of_statuses(table["status"].to_pylist())
+    counts = _counts(table)
     written = run.store.write_table(f"{SCORES}/{part.id}.parquet", table)
     marker = Marker(
         shard=part.id,
@@ -112,6 +114,19 @@ def score_part(run: RunDir, part: Part, task: PartTask, observe: Observe) -> Cou
         observe(Counts(dropped={"rules": dropped}))
         return replace(counts, kept=counts.scored - dropped, dropped={"rules": dropped})
     return counts
+
+
+def _pieces(arrays: Sequence[Array], rows: int) -> Iterator[tuple[Rows, Rows]]:
+    """The next rows of the arrays of image and text, a few at a time."""
+    image, text = arrays
+    for first in range(0, rows, PIECE_ROWS):
+        count = min(PIECE_ROWS, rows - first)
+        yield image.read(count), text.read(count)
+
+
+def _counts(table: pa.Table) -> Counts:
+    values, counts = pc.value_counts(table["status"]).flatten()
+    return counts_of_statuses(dict(zip(values.to_pylist(), counts.to_pylist(), strict=True)))
 
 
 def _compact(table: pa.Table) -> pa.Table:

@@ -236,7 +236,7 @@ def test_rows_get_the_scores_of_their_embeddings_or_a_reason(
     uids = [f"{i:032x}" for i in range(6)]
     uids[3] = uids[4] = "bad"
     (block,) = blocks_of(tmp_path, {"uid": uids, "text": ["a b", None, "", "x", "y", None]})
-    table = score_rows(block, normalised(image, text), scorer, ())
+    table = score_rows(block, [(image, text)], scorer, ())
     assert table.schema.equals(scores_schema(located=False), check_metadata=True)
     # What the metadata says goes first: row 3 has both.
     statuses = ["ok", "zero_embedding", "nonfinite_embedding", "invalid_uid", "invalid_uid", "ok"]
@@ -256,7 +256,7 @@ def test_rows_get_the_scores_of_their_embeddings_or_a_reason(
 
 def test_a_block_without_a_good_row_is_scored_too(tmp_path: Path, scorer: Scorer) -> None:
     (block,) = blocks_of(tmp_path, {"uid": ["bad"]})
-    table = score_rows(block, normalised(*np.ones((2, 1, 6), np.float16)), scorer, ())
+    table = score_rows(block, [tuple(np.ones((2, 1, 6), np.float16))], scorer, ())
     assert table["status"].to_pylist() == ["invalid_uid"]
     assert table["clip_score"].to_pylist() == [None]
 

@@ -139,6 +139,7 @@ def test_blocks_do_not_matter(
     whole = run.store.read_table(f"scores/{part.id}.parquet")
     hashes, sample = hash_part(part, source, SEED), sample_part(part, source, SEED, EVERYTHING, ())
     monkeypatch.setattr("curate.embedding_pools.task.BLOCK_ROWS", block)
+    monkeypatch.setattr("curate.embedding_pools.task.PIECE_ROWS", 5)
     other = RunDir(Store(str(tmp_path / "other")))
     score_part(other, part, task_of(source, reference), silent)
     cut = other.store.read_table(f"scores/{part.id}.parquet")
