@@ -17,11 +17,12 @@ import torch
 
 from curate.config import ModelConfig
 from curate.errors import ModelError
-from curate.loading import Tokens, create_model, load_tokenizer, to_device
+from curate.loading import Tokens, create_model, open_clip_tokenizer, to_device, tokenizing
 from curate.numerics.posterior import Link
 from curate.numerics.similarity import normalise
 from curate.pixels import PixelSpec, Resampling
 from curate.shared_model import FrozenModel, freeze, thaw
+from curate.shared_tokenizer import freeze_tokenizer
 from curate.text_tower import Cut, TextTower, find_cut
 
 Precision = Literal["fp32", "bf16", "fp16"]
@@ -90,12 +91,14 @@ class SharedModel:
         fingerprint: of the weights.
         precision: that all compute in, so that every row is made alike on a mixed cluster.
         cut: how captions may be cut.
+        tokenizer: as `Encoder.tokenizer` gives it.
     """
 
     frozen: FrozenModel
     fingerprint: str
     precision: Precision
     cut: Cut | None
+    tokenizer: bytes | None
 
 
 def resolve_device(device: str) -> str:
@@ -156,12 +159,14 @@ class Encoder:
             self._model: Any = create_model(config, device).requires_grad_(False)
             precision = resolve_precision(config.precision, device)
             self._fingerprint = fingerprint(self._model)
-            tokenize = load_tokenizer(config.name, int(self._model.context_length))
-            self._cut = find_cut(self._model, tokenize)
+            tokenizer = open_clip_tokenizer(config.name, int(self._model.context_length))
+            self._tokenizer = freeze_tokenizer(tokenizer)
+            self._cut = find_cut(self._model, tokenizing(tokenizer, self._model.context_length))
         else:
             # Kernels are chosen by these, and the embedders of a run must compute alike.
             self._model = thaw(shared.frozen, device).requires_grad_(False)
             precision, self._cut = shared.precision, shared.cut
+            self._tokenizer = shared.tokenizer
             self._fingerprint = shared.fingerprint
         self._text = TextTower(self._model, self._cut)
         self._autocast_dtype = AUTOCAST_DTYPE[precision]
@@ -201,7 +206,13 @@ class Encoder:
 
     def share(self) -> SharedModel:
         """Take a copy of the model that other processes can be given."""
-        return SharedModel(freeze(self._model), self._fingerprint, self.info.precision, self._cut)
+        return SharedModel(
+            freeze(self._model), self._fingerprint, self.info.precision, self._cut, self._tokenizer
+        )
+
+    def tokenizer(self) -> bytes | None:
+        """The model's tokenizer, for `thaw_tokenizer`; None if it must be loaded by its name."""
+        return self._tokenizer
 
     @torch.inference_mode()
     def encode(self, pixels: Pixels, tokens: Tokens) -> Embeddings:

@@ -116,12 +116,21 @@ def _is_file(path: str) -> bool:
 
 def load_tokenizer(name: str, context_length: int) -> Tokenize:
     """Return the model's own tokenizer as a function from captions to int32 [n, context_length]."""
+    return tokenizing(open_clip_tokenizer(name, context_length), context_length)
+
+
+def open_clip_tokenizer(name: str, context_length: int) -> Any:
+    """Return open_clip's tokenizer of a model. Raises ModelError."""
     import open_clip
 
     try:
-        tokenizer = open_clip.get_tokenizer(open_clip_name(name), context_length=context_length)
+        return open_clip.get_tokenizer(open_clip_name(name), context_length=context_length)
     except Exception as exc:  # open_clip raises whatever its back ends raise
         raise ModelError(f"tokenizer of model {name!r} cannot be loaded: {exc}") from exc
+
+
+def tokenizing(tokenizer: Any, context_length: int) -> Tokenize:
+    """A tokenizer of open_clip as a function from captions to int32 [n, context_length]."""
     cache = getattr(tokenizer, "cache", None)
     special = dict(cache) if isinstance(cache, dict) else {}
 
