@@ -40,7 +40,8 @@ demo: install ## Draw a small pool, filter it, say what was kept and dropped
 # Whole modules side by side, the longest first (tests/conftest.py): most of the time is waiting for
 # Ray to start. One thread per process, lest they fight for the cores.
 test: install ## Run the tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile \
+	  --no-loadscope-reorder --max-worker-restart=0 $(ARGS)
 
 check: install ## Lint, formatting and types
 	$(BIN)/ruff check .

@@ -58,7 +58,8 @@ def install() -> None:
         "curate.cli": lambda module: leave("driver: command line imported"),
         "curate.pipeline.cluster": _arm_cluster,
         "curate.pipeline.stages": lambda module: leave("driver: stages imported"),
-        "curate.pipeline.actors": _arm_actors,
+        "curate.pipeline.embedder": _arm_embedder,
+        "curate.pipeline.actors": _arm_workers,
     }
     sys.meta_path.insert(0, AfterImport(arm))
 
@@ -67,11 +68,14 @@ def _arm_cluster(module: Any) -> None:
     _mark_after(module.Cluster, "_start", "driver: Ray started")
 
 
-def _arm_actors(module: Any) -> None:
+def _arm_embedder(module: Any) -> None:
     _mark_after(module.Embedder, "__init__", "embedder: imports done")
     _mark_after(module.Embedder, "info", "embedder: model loaded")
     _mark_after(module.Embedder, "share", "embedder: model loaded and shared")
     _mark_after(module.Embedder, "score", "embedder: batch scored")
+
+
+def _arm_workers(module: Any) -> None:
     _mark_after(module.ScoreWorker, "__init__", "worker: tokenizer loaded")
     _mark_after(module.LeastLoaded, "submit", "worker: batch sent")
 
