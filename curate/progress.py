@@ -11,10 +11,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final, NamedTuple, Protocol, TextIO
 
 from curate import terminal
+from curate.bottleneck import NAMES, Setup, find_bottleneck
 from curate.pace import SHORTEST_SECONDS, Pace, Snapshot, Speed
 
 LOGGER: Final = logging.getLogger(__name__)
@@ -42,6 +43,7 @@ class Task:
         shows_drops: whether a decision is being made on the way.
         items: what `shards` and `total` count.
         before: shards that earlier commands did; not in `total`.
+        setup: of a stage that embeds.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Task:
     shows_drops: bool = False
     items: str = "shards"
     before: int = 0
+    setup: Setup | None = None
 
 
 class Recorder(Protocol):
@@ -137,6 +140,8 @@ def _parts(task: Task, counts: Snapshot, seconds: float, speed: Speed) -> Iterat
     if alarms := counts.get("alarms"):
         told = f"{alarms} alarm" + "s" * (alarms > 1)
         yield _Part(2, told, told)
+    if (found := find_bottleneck(counts, task.setup)) is not None:
+        yield _Part(7, f"limit: {NAMES[found.limited_by]}", "")
     if done >= task.total:
         yield _Part(1, f"{clock(seconds)} in all", clock(seconds))
     elif speed.seconds_left is not None:
@@ -175,7 +180,14 @@ def progress(
 def _stage(recorder: Recorder | None, task: Task) -> AbstractContextManager[dict[str, Any]]:
     if recorder is None:
         return nullcontext({})
-    about = {"items": task.items, "unit": task.unit, "total": task.total, "before": task.before}
+    about: dict[str, Any] = {
+        "items": task.items,
+        "unit": task.unit,
+        "total": task.total,
+        "before": task.before,
+    }
+    if task.setup is not None:
+        about["setup"] = asdict(task.setup)
     return recorder.stage(task.name, **about)
 
 

@@ -11,10 +11,12 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, Final, Literal
 
+from curate.bottleneck import Bottleneck, Setup, find_bottleneck
 from curate.heartbeat import SILENT_SECONDS
 from curate.pace import Speed
 from curate.progress import Task
 from curate.run_log import ALARM
+from curate.work_times import SPLIT
 
 Event = Mapping[str, Any]
 """A line of the log."""
@@ -66,6 +68,9 @@ class StageState:
         per_second: samples a second over the last minutes, or over all of it once it ended.
         seconds_left: None where nothing tells.
         as_of: the moment of these counts.
+        split: batches that did not fit into memory and were halved.
+        setup: what a stage that embeds was started with.
+        counts: all of them.
     """
 
     name: str
@@ -84,16 +89,24 @@ class StageState:
     per_second: float | None
     seconds_left: float | None
     as_of: str
+    split: int = 0
+    setup: Setup | None = None
     counts: Mapping[str, int] = field(default_factory=dict, repr=False)
 
     def to_json(self) -> dict[str, Any]:
-        """The fields but for the raw counts."""
-        return {name: value for name, value in asdict(self).items() if name != "counts"}
+        """The fields but for the raw counts, and what limits the stage."""
+        told = {name: value for name, value in asdict(self).items() if name != "counts"}
+        found = self.bottleneck()
+        return told | {"bottleneck": None if found is None else asdict(found)}
+
+    def bottleneck(self) -> Bottleneck | None:
+        """What limits the stage; None where nothing tells."""
+        return find_bottleneck(self.counts, self.setup)
 
     def task(self) -> Task:
         """What its progress line is about."""
         shows = bool(self.dropped)
-        return Task(self.name, self.total, self.unit, shows, self.items, self.before)
+        return Task(self.name, self.total, self.unit, shows, self.items, self.before, self.setup)
 
     def speed(self) -> Speed:
         """As its progress line says it."""
@@ -205,6 +218,31 @@ def stage_of(
     return found.state(command.state if command.state in ("running", "silent") else "stopped")
 
 
+def embedding_stage_of(events: Sequence[Event]) -> StageState | None:
+    """The latest stage that embedded, of whichever command: what it says outlives later stages.
+
+    Args:
+        events: of the log, oldest first.
+    """
+    begins = next((e for e in reversed(events) if _is_embedding(e)), None)
+    if begins is None:
+        return None
+    own = _of_command(events, begins)
+    found = _Progress(begins)
+    for event in own[own.index(begins) + 1 :]:
+        if event["event"] == "stage begins":
+            break
+        if event["event"] in ("progress", "stage ends"):
+            found.take(event, str(event["time"]))
+        if event["event"] == "stage ends":
+            return found.state(_ended(event))
+    return found.state("stopped")
+
+
+def _is_embedding(event: Event) -> bool:
+    return event["event"] == "stage begins" and Setup.from_json(event.get("setup")) is not None
+
+
 class _Progress:
     """What is known of a stage, from what was said of it, in order."""
 
@@ -241,6 +279,8 @@ class _Progress:
             per_second=said.get("per_second") if running else over_all,
             seconds_left=said.get("seconds_left") if running else None,
             as_of=self.as_of,
+            split=counts.get(SPLIT, 0),
+            setup=Setup.from_json(said.get("setup")),
             counts=counts,
         )
 

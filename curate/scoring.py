@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -45,11 +45,13 @@ class ModelOutput:
     Attributes:
         scores: column name -> float32 [n]; empty when only embeddings were asked for.
         image, text: [n, d], L2-normalised; None when only scores were asked for.
+        spent: what the embedder did since its last answer, as `curate.work_times` counts it.
     """
 
     scores: dict[str, Float32]
     image: npt.NDArray[Any] | None = None
     text: npt.NDArray[Any] | None = None
+    spent: Mapping[str, int] = field(default_factory=dict)
 
 
 class EmbedClient(Protocol):

@@ -22,6 +22,7 @@ from curate.score_tables import SCORES
 from curate.scoring import BatchPlan, EmbedClient, ShardScores, embeddings_to_bytes, score_samples
 from curate.shard_markers import marker_of
 from curate.shards import Shard, open_shard
+from curate.work_times import WRITING, WorkTimes
 
 Observe = Callable[[Counts], None]
 
@@ -48,9 +49,22 @@ class ScoreTask:
 
 
 def score_shard(
-    run: RunDir, shard: Shard, task: ScoreTask, client: EmbedClient, observe: Observe
+    run: RunDir,
+    shard: Shard,
+    task: ScoreTask,
+    client: EmbedClient,
+    observe: Observe,
+    times: WorkTimes | None = None,
 ) -> Counts:
     """Score one shard and commit it; a committed shard is left alone.
+
+    Args:
+        run: the run directory.
+        shard: which one.
+        task: what its scores depend on.
+        client: computes the batches.
+        observe: told of counts as they come.
+        times: measures reading and writing; None leaves it.
 
     Returns:
         Its counts. With `task.preview`, `kept` and `dropped` are what those rules would do.
@@ -63,21 +77,23 @@ def score_shard(
     if found is not None and found.identity == task.identity:
         observe(found.counts)
         return found.counts
+    times = times or WorkTimes()
     with open_shard(shard) as stream:
         reader = ShardReader(stream, shard, task.policy)
         scores = score_samples(
-            reader,
+            times.reading(reader),
             shard.id,
             task.plan,
             client,
             lambda output, read, rejected: observe(_partial(read, rejected)),
         )
     table = scores.to_table()
-    outputs = [run.store.write_table(f"{SCORES}/{shard.id}.parquet", table)]
-    if task.save_embeddings:
-        outputs.append(_write_embeddings(run, shard, scores, table))
     counts = scores.counts()
-    run.commit(marker_of(shard, task.identity, reader, counts, tuple(outputs)))
+    with times.during(WRITING):
+        outputs = [run.store.write_table(f"{SCORES}/{shard.id}.parquet", table)]
+        if task.save_embeddings:
+            outputs.append(_write_embeddings(run, shard, scores, table))
+        run.commit(marker_of(shard, task.identity, reader, counts, tuple(outputs)))
     if task.preview is not None:
         dropped = count_dropped(table, task.preview)
         observe(Counts(dropped={"rules": dropped}))
@@ -104,13 +120,15 @@ def embed_chosen(
     threshold: int,
     client: EmbedClient,
     observe: Observe,
+    times: WorkTimes | None = None,
 ) -> ShardScores:
     """Embed the samples of a shard whose hash is at most `threshold`. Raises ShardError."""
+    times = times or WorkTimes()
     with open_shard(shard) as stream:
         reader = ShardReader(stream, shard, task.policy)
         chosen: Iterator[Sample | Rejection] = (
             item
-            for item in reader
+            for item in times.reading(reader)
             if isinstance(item, Sample) and sample_hash(seed, shard.id, item.key) <= threshold
         )
         return score_samples(

@@ -25,7 +25,14 @@ from curate.output_shards import SIZES, committed_outputs, filtered_folder
 from curate.outputs import Store
 from curate.prefetch import prefetched
 from curate.run_log import read_log
-from curate.run_state import CommandState, StageState, command_of, noted, stage_of
+from curate.run_state import (
+    CommandState,
+    StageState,
+    command_of,
+    embedding_stage_of,
+    noted,
+    stage_of,
+)
 
 VERSION: Final = 1
 """Of the JSON; keys may be added without a new one."""
@@ -81,6 +88,7 @@ class Status:
         run_dir: where.
         now: the moment of looking, ISO 8601.
         command, stage: the latest ones; None where no log tells.
+        embedding: the latest stage that embedded, where that is not the latest one.
         items: what the pool is made of, `shards` or `parts`.
         total: of them; None before scoring has begun.
         scored: finished ones.
@@ -111,6 +119,7 @@ class Status:
     images: ImagesState | None
     subsets: Sequence[SubsetState]
     outputs: Mapping[str, Files] = field(default_factory=dict)
+    embedding: StageState | None = None
 
     @property
     def to_do(self) -> int:
@@ -153,11 +162,13 @@ def _look(run: RunDir, now: str, quick: bool) -> Status:
     markers = None if quick or manifest is None else read_markers(run, scored, keep=False)
     damaged, notes = ([], []) if markers is None else (_damaged(markers), _notes(markers))
     found = _subsets(store)
+    stage = stage_of(events, sign, command, now)
+    embeds = stage is not None and stage.setup is not None
     return Status(
         run_dir=str(store),
         now=now,
         command=command,
-        stage=stage_of(events, sign, command, now),
+        stage=stage,
         items=_items(run),
         total=None if manifest is None else len(manifest),
         scored=len(scored),
@@ -171,6 +182,7 @@ def _look(run: RunDir, now: str, quick: bool) -> Status:
         images=_images(run),
         subsets=found,
         outputs={} if quick else _outputs(store, found, scored),
+        embedding=None if embeds else embedding_stage_of(events),
     )
 
 
@@ -242,6 +254,7 @@ def to_json(status: Status) -> dict[str, Any]:
         "now": status.now,
         "command": None if status.command is None else asdict(status.command),
         "stage": None if status.stage is None else status.stage.to_json(),
+        "embedding": None if status.embedding is None else status.embedding.to_json(),
         "items": status.items,
         "total": status.total,
         "scored": status.scored,

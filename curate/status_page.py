@@ -11,6 +11,7 @@ from typing import Final
 from rich.console import Console
 
 from curate import status as states
+from curate.bottleneck import split_batches
 from curate.manifest import RunDir
 from curate.progress import clock, render
 from curate.reporting import MAX_LISTED, counts_table, print_failures, shown
@@ -87,6 +88,8 @@ def print_status(out: Console, status: Status) -> None:
         _print_command(out, status.command, status.now)
     if status.stage is not None:
         _print_stage(out, status.stage)
+    if status.embedding is not None:
+        _print_stage(out, status.embedding)
     if status.total is None:
         out.print(f"{shown(status.run_dir)}: nothing is scored yet", soft_wrap=True)
     else:
@@ -124,6 +127,17 @@ def _print_command(out: Console, command: CommandState, now: str) -> None:
 def _print_stage(out: Console, stage: StageState) -> None:
     line = render(stage.task(), stage.counts, stage.seconds, stage.speed())
     out.print(f"  {shown(line)}", soft_wrap=True)
+    if stage.setup is not None:
+        setup = stage.setup
+        out.print(
+            f"  {_number(setup.embedders, 'embedder')} on {shown(setup.device)},"
+            f" {_number(setup.workers, 'worker')}, {_number(setup.batch_size, 'pair')} a batch",
+            soft_wrap=True,
+        )
+    if (found := stage.bottleneck()) is not None:
+        out.print(f"  {shown(str(found))}", soft_wrap=True)
+    if (split := split_batches(stage.counts)) is not None:
+        out.print(f"  [yellow]warning:[/] {shown(split)}", soft_wrap=True)
 
 
 def _print_shards(out: Console, status: Status, total: int) -> None:

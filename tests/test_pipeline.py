@@ -212,7 +212,7 @@ def started(
     folder = tmp_path_factory.mktemp("session")
     write_shards(folder / "pool")
     config = config_of(tiny_model, f"{folder}/pool/*.tar", folder / "run")
-    with session(config, (4.0, 0.0), 5) as opened:
+    with session(config, Store(str(folder / "settled")), (4.0, 0.0), 5) as opened:
         yield opened
 
 
@@ -244,7 +244,7 @@ class TestSession:
         for size in (1, 7, 32):
             run = RunDir(Store(str(tmp_path / str(size))))
             held = Held(fitted[0])
-            changed = replace(started, compute=replace(started.compute, batch_size=size))
+            changed = replace(started, batch_size=size)
             assert score(changed, run.store, shards, "id", held, "reference", None) == {}
             tables[size] = [run.store.read_table(f"scores/{s.id}.parquet") for s in shards]
         for size in (1, 7):
@@ -303,7 +303,10 @@ class TestSession:
         from curate.pipeline.stages import session
 
         config = config_of(f"local-dir:{tmp_path}/nothing", "x", tmp_path)
-        with pytest.raises(ModelError, match="nothing"), session(config, (4.0, 0.0), 1):
+        with (
+            pytest.raises(ModelError, match="nothing"),
+            session(config, Store(str(tmp_path)), (4.0, 0.0), 1),
+        ):
             pytest.fail("a session without a model")
 
     def test_a_killed_embedder_comes_back_and_answers(
@@ -315,8 +318,8 @@ class TestSession:
     ) -> None:
         import ray
 
-        from curate.pipeline.actors import ReferenceHandle
         from curate.pipeline.embed_client import LeastLoaded
+        from curate.pipeline.embedder import ReferenceHandle
 
         store = Store(str(tmp_path))
         reference_files.save(store, "reference", *fitted)
@@ -346,7 +349,7 @@ class TestSession:
     ) -> None:
         import ray
 
-        from curate.pipeline.actors import ReferenceHandle
+        from curate.pipeline.embedder import ReferenceHandle
 
         # Owned by a process that dies: what becomes of the object if a driver goes down.
         owner = ray.remote(Owner).options(num_cpus=0).remote()

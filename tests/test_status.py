@@ -272,6 +272,50 @@ def test_the_page_of_a_run_that_was_killed_or_failed(logged: Callable[..., Local
     assert "OutputError: full" in text
 
 
+SETUP = {"embedders": 2, "workers": 3, "batch_size": 64, "device": "cuda"}
+TIMES = {"window_ms": 60_000, "embedding_ms": 42_000, "waiting_ms": 9_000}
+BUSY = COUNTS | TIMES | {"preparing_ms": 150_000, "reading_ms": 18_000, "writing_ms": 3_000}
+DECODES = (
+    "limited by decoding: workers wait for the model 5% of theirs and decode 83%; embedders are"
+    " busy 35% of the time; add workers or CPUs (about 8 workers would keep the embedders busy)"
+)
+
+
+def test_the_page_says_what_limits_a_run_live_and_afterwards(
+    logged: Callable[..., LocalRun],
+) -> None:
+    begun = (event("command begins", 0, command="all"),)
+    embeds = event("stage begins", 5, **SCORING, setup=SETUP)
+    made = logged(*begun, embeds, life=sign(60, counts=BUSY | {"split": 3}))
+    text = page(made.run, clock=lambda: NOW + 75)
+    assert f"  2 embedders on cuda, 3 workers, 64 pairs a batch\n  {DECODES}\n" in text
+    assert "warning: 3 batches did not fit into memory" in text
+    assert "limit: decoding" in text
+    found = to_json(look(made.run, clock=lambda: NOW + 75))
+    assert found["embedding"] is None
+    assert found["stage"]["setup"] == SETUP
+    assert found["stage"]["split"] == 3
+    assert found["stage"]["bottleneck"]["limited_by"] == "decoding"
+    assert found["stage"]["bottleneck"]["embedders_busy"] == pytest.approx(0.35)
+
+    # Later stages, and later commands, do not hide what the scoring was limited by.
+    ends = event("stage ends", 90, stage="score", seconds=85.0, outcome="done", counts=BUSY)
+    selects = event("stage begins", 91, **(SCORING | {"stage": "select"}))
+    killed = event("command begins", 200, "d", command="filter")
+    (made.folder / HEARTBEAT).unlink()
+    for events in ((embeds, ends, selects), (embeds, ends, selects, killed)):
+        text = page(logged(*begun, *events).run, clock=lambda: NOW + 9000)
+        assert DECODES in text
+        assert "score  7/14" in text
+        assert "did not fit" not in text
+    found = to_json(look(made.run))
+    assert (found["embedding"]["name"], found["embedding"]["state"]) == ("score", "done")
+    assert found["embedding"]["seconds"] == 85.0
+    progress = event("progress", 40, **SCORING, seconds=35.0, counts=BUSY)
+    text = page(logged(*begun, embeds, progress, killed).run, clock=lambda: NOW + 9000)
+    assert DECODES in text
+
+
 def test_a_run_that_only_fits_has_no_shards_yet(tmp_path: Path) -> None:
     (tmp_path / LOCAL).write_bytes(
         line_of("command begins", time.time(), {"command": "fit", "command_id": "c"})
@@ -330,6 +374,7 @@ def test_the_keys_for_machines_stay(logged: Callable[..., LocalRun]) -> None:
     assert found.keys() == {
         *("version", "run_dir", "now", "command", "stage", "items", "total", "scored", "to_do"),
         *("unreadable", "samples", "damaged", "notes", "alarms", "images", "subsets", "outputs"),
+        "embedding",
     }
     assert found["command"].keys() == {
         *("name", "state", "begun", "ended", "last_news", "seconds", "exit_code", "error"),
@@ -338,6 +383,7 @@ def test_the_keys_for_machines_stay(logged: Callable[..., LocalRun]) -> None:
     assert found["stage"].keys() == {
         *("name", "state", "items", "unit", "before", "total", "done", "unreadable", "read"),
         *("rejected", "dropped", "alarms", "seconds", "per_second", "seconds_left", "as_of"),
+        *("split", "setup", "bottleneck"),
     }
     assert found["version"] == 1
     assert found["samples"]["read"] == 16

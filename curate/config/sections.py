@@ -147,6 +147,7 @@ class ComputeConfig(Frozen):
     """How much of the machine or cluster is used."""
 
     embedders: Auto | PositiveInt = "auto"
+    embedders_per_gpu: Auto | Annotated[Int, Field(gt=0, le=64)] = "auto"
     workers: Auto | PositiveInt = "auto"
     batch_size: Auto | PositiveInt = "auto"
     ray_address: str = "auto"

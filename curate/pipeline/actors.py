@@ -1,173 +1,33 @@
-"""The Ray actors that embed: embedders hold the model, workers read, decode and commit."""
+"""The workers of the stages that embed: they read, decode, send batches off, and commit."""
 
 from __future__ import annotations
 
-import logging
-import threading
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
-import ray
-import torch
-from ray.exceptions import ObjectLostError, RayError
 
-from curate.config import Config, ModelConfig
-from curate.encoder import Embeddings, Encoder, ModelInfo, Pixels, SharedModel
-from curate.errors import CurateError, ResourceError, ShardError, WorkerError
-from curate.held import Held, read_held
-from curate.loading import Tokens, load_tokenizer
-from curate.manifest import RunDir
+from curate.encoder import ModelInfo
+from curate.errors import CurateError, ShardError, WorkerError
+from curate.loading import load_tokenizer
+from curate.manifest import Counts, RunDir
 from curate.numerics.selection import Node
 from curate.outputs import Store
 from curate.pipeline.attempts import attempt
-from curate.pipeline.embed_client import LeastLoaded, Watched, noted
+from curate.pipeline.embed_client import LeastLoaded
+from curate.pipeline.embedder import ReferenceHandle
 from curate.pipeline.light import Batch, describe_root, shards_of, tell
-from curate.pipeline.metrics import BATCH_SECONDS, SHARD_SECONDS, Exporter
+from curate.pipeline.metrics import SHARD_SECONDS, Exporter
 from curate.pipeline.sample_stage import sampled
 from curate.samples import SamplePolicy
-from curate.schema import IMAGE_NORM, TEXT_NORM
-from curate.scorer import Scorer
-from curate.scoring import BatchPlan, Float32, ModelOutput
+from curate.scoring import BatchPlan, Float32
 from curate.shard_tasks import ScoreTask, embed_chosen, score_shard
 from curate.shards import Shard
-
-LOGGER: Final = logging.getLogger(__name__)
+from curate.work_times import WorkTimes
 
 BATCHES_IN_FLIGHT: Final = 3
 """Per worker: one in the model, one on its way, one waiting. More only fills the object store."""
-
-
-@dataclass(frozen=True)
-class ReferenceHandle:
-    """The broadcast Reference, and the files to read it from should the object be lost.
-
-    The object reference travels inside a tuple, so that Ray passes it on instead of fetching it
-    for every call.
-    """
-
-    identity: str
-    objects: tuple[Any, ...]
-    store: Store
-    folder: str
-    config: Config
-
-    def fetch(self) -> Held:
-        """Fetch the Reference and what goes with it, from the object store or from the files."""
-        try:
-            fetched: Held = ray.get(self.objects[0])
-        except ObjectLostError:
-            return read_held(self.store, self.folder, self.config)
-        return fetched
-
-    def scorer(self, device: str) -> Scorer:
-        """Build the scorer on a device."""
-        return self.fetch().scorer(device)
-
-
-class Embedder:
-    """Holds the model. A restarted actor loads it again at its first batch."""
-
-    def __init__(self, config: ModelConfig, threads: int, shared: tuple[Any, ...] = ()) -> None:
-        """Wait for the first batch.
-
-        Args:
-            config: of the model.
-            threads: of torch.
-            shared: the object of the model that another embedder loaded, if there is one: Ray
-                brings it to each node once, and embedders on CPUs compute from those very pages.
-        """
-        torch.set_num_threads(threads)
-        self._config = config
-        self._shared = shared
-        self._encoder: Encoder | None = None
-        self._scorer: tuple[str, Scorer] | None = None
-        # Calls may overlap on a GPU, and two models may not fit.
-        self._loading = threading.Lock()
-        self._exporter = Exporter("score")
-
-    def info(self) -> ModelInfo:
-        """Load the model if need be and describe it. Raises ModelError."""
-        return self._loaded().info
-
-    def share(self) -> SharedModel:
-        """Load the model if need be, for others to take over. Raises ModelError."""
-        return self._loaded().share()
-
-    def _loaded(self) -> Encoder:
-        with self._loading:
-            if self._encoder is None:
-                self._encoder = Encoder(self._config, self._fetch())
-            return self._encoder
-
-    def _fetch(self) -> SharedModel | None:
-        if not self._shared:
-            return None
-        try:
-            found: SharedModel = ray.get(self._shared[0])
-        except RayError:  # its node is gone; the files are still where they were
-            LOGGER.warning("the shared model is lost: reading its files", exc_info=True)
-            return None
-        return found
-
-    def _scoring(self, reference: ReferenceHandle, device: str) -> Scorer:
-        with self._loading:
-            if self._scorer is None or self._scorer[0] != reference.identity:
-                self._scorer = reference.identity, reference.scorer(device)
-            return self._scorer[1]
-
-    def embed(self, pixels: Pixels, tokens: Tokens, watched: Watched | None = None) -> ModelOutput:
-        """Embed a batch; no scores but the norms. Raises ResourceError."""
-        encoder = self._loaded()
-        with noted(watched):
-            embeddings = _encode(encoder, pixels, tokens)
-        norms = {IMAGE_NORM: embeddings.image_norm, TEXT_NORM: embeddings.text_norm}
-        return ModelOutput(
-            scores={name: _host(values) for name, values in norms.items()},
-            image=_host(embeddings.image),
-            text=_host(embeddings.text),
-        )
-
-    def score(
-        self,
-        pixels: Pixels,
-        tokens: Tokens,
-        reference: ReferenceHandle,
-        keep_embeddings: bool,
-        watched: Watched | None = None,
-    ) -> ModelOutput:
-        """Embed and score a batch; embeddings return as float16, and only if asked for.
-
-        Raises ResourceError.
-        """
-        encoder = self._loaded()
-        scorer = self._scoring(reference, encoder.info.device)
-        with noted(watched), self._exporter.timed(BATCH_SECONDS):
-            embeddings = _encode(encoder, pixels, tokens)
-            scores = scorer(embeddings.image, embeddings.text)
-            scores |= {IMAGE_NORM: embeddings.image_norm, TEXT_NORM: embeddings.text_norm}
-            return ModelOutput(
-                scores={name: _host(values) for name, values in scores.items()},
-                image=_host(embeddings.image.half()) if keep_embeddings else None,
-                text=_host(embeddings.text.half()) if keep_embeddings else None,
-            )
-
-
-def _encode(encoder: Encoder, pixels: Pixels, tokens: Tokens) -> Embeddings:
-    try:
-        return encoder.encode(pixels, tokens)
-    except torch.OutOfMemoryError as exc:
-        raise ResourceError(
-            f"the device ran out of memory with a batch of {len(pixels)} pairs ({exc}); lower"
-            " compute.batch_size, or use a GPU with more memory"
-        ) from exc
-
-
-def _host(values: torch.Tensor) -> npt.NDArray[Any]:
-    array: npt.NDArray[Any] = values.cpu().numpy()
-    return array
 
 
 @dataclass(frozen=True)
@@ -236,7 +96,7 @@ class ScoreWorker:
         return {"id": batch["id"], "error": np.array(errors, dtype=object)}
 
     def _score(self, shard: Shard) -> str:
-        job = self._job.worker
+        job, times = self._job.worker, WorkTimes()
         client = LeastLoaded(
             shard,
             job.embedders,
@@ -244,12 +104,15 @@ class ScoreWorker:
             "score",
             self._job.reference,
             self._job.save_embeddings,
+            times=times,
         )
+
+        def observe(counts: Counts) -> None:
+            tell(job.tally, counts, times.take())
+
         try:
             with attempt(job.tally, shard.id, shard.url), self._exporter.timed(SHARD_SECONDS):
-                counts = score_shard(
-                    self._run, shard, self._task, client, lambda c: tell(job.tally, c)
-                )
+                counts = score_shard(self._run, shard, self._task, client, observe, times)
         except ShardError as exc:
             self._run.fail(shard, str(exc))
             job.tally.add.remote({"shards": 1, "failed": 1})
@@ -258,7 +121,7 @@ class ScoreWorker:
             raise
         except Exception as exc:
             raise WorkerError(f"{shard.url}: a worker failed: {describe_root(exc)}") from exc
-        job.tally.add.remote({"shards": 1})
+        job.tally.add.remote({"shards": 1, **times.take()})
         job.tally.finish.remote(counts)
         return ""
 
@@ -275,15 +138,16 @@ class SampleWorker:
         return sampled(batch, shards_of(batch), self._sample)
 
     def _sample(self, shard: Shard) -> tuple[pa.Table, Float32, Float32]:
-        job, worker = self._job, self._job.worker
+        job, worker, times = self._job, self._job.worker, WorkTimes()
         with attempt(worker.tally, shard.id, shard.url):
             scores = embed_chosen(
                 shard,
                 self._task,
                 job.seed,
                 job.threshold,
-                LeastLoaded(shard, worker.embedders, worker.tally, "embed"),
-                lambda c: tell(worker.tally, c),
+                LeastLoaded(shard, worker.embedders, worker.tally, "embed", times=times),
+                lambda c: tell(worker.tally, c, times.take()),
+                times,
             )
-        worker.tally.add.remote({"shards": 1})
+        worker.tally.add.remote({"shards": 1, **times.take()})
         return scores.to_table(), *scores.embeddings(np.float32)

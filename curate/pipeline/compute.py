@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from curate.config import ComputeConfig
 from curate.errors import ResourceError
@@ -27,9 +27,12 @@ embedded, an embedder while it has none, so that twice as many as there are CPUs
 CPU_STEP: Final = 1e-4
 """Ray counts resources in ten-thousandths."""
 
-CPU_BATCH: Final = 32
-GPU_BATCH: Final = 256
-"""Pairs per batch: enough to fill the device, small enough to keep several in flight."""
+GPU_STEP: Final = 10_000
+"""Ray counts GPUs in ten-thousandths too."""
+
+MOST_PER_GPU: Final = 4
+"""Embedders that `embedders_per_gpu: auto` puts on a GPU at most, where more embedders than GPUs
+are asked for. Each takes half a gigabyte for its CUDA context, and a copy of the model."""
 
 NO_CPU: Final = "the cluster has no CPU to offer; start Ray with --num-cpus=2 or more"
 
@@ -41,10 +44,11 @@ class ComputePlan:
     Attributes:
         embedders: actors that hold the model.
         embedder_gpus, embedder_cpus: logical resources of each.
+        embedders_per_gpu: that share one; 1 where there is none.
         threads: torch threads of each.
         workers: actors that read and decode.
         worker_cpus: logical CPUs of each.
-        batch_size: pairs per batch.
+        batch_size: pairs per batch, or `auto` for what the first embedder finds to fit.
     """
 
     embedders: int
@@ -53,7 +57,8 @@ class ComputePlan:
     threads: int
     workers: int
     worker_cpus: float
-    batch_size: int
+    batch_size: int | Literal["auto"]
+    embedders_per_gpu: int = 1
 
     @property
     def cpus(self) -> float:
@@ -83,7 +88,8 @@ def plan_compute(
     unit = min(1.0 if on_gpu else CPU_SHARE, cpus / 2)
     if unit <= 0:
         raise ResourceError(NO_CPU)
-    embedders = _embedders(config, on_gpu, int(cpus), int(gpus), unit)
+    per_gpu = _per_gpu(config, int(gpus)) if on_gpu else 1
+    embedders = _embedders(config, int(gpus) * per_gpu if on_gpu else 0, int(cpus), unit)
     if config.workers == "auto":
         spare = int(cpus / unit) - embedders if on_gpu else int(cpus) // 2
         workers = max(1, min(shards, spare))
@@ -91,14 +97,13 @@ def plan_compute(
         workers = config.workers
     plan = ComputePlan(
         embedders=embedders,
-        embedder_gpus=1.0 if on_gpu else 0.0,
+        embedder_gpus=(GPU_STEP // per_gpu) / GPU_STEP if on_gpu else 0.0,
         embedder_cpus=unit,
         threads=1 if on_gpu else max(1, min(THREADS_PER_EMBEDDER, int(cpus) // embedders)),
         workers=workers,
         worker_cpus=unit,
-        batch_size=(GPU_BATCH if on_gpu else CPU_BATCH)
-        if config.batch_size == "auto"
-        else config.batch_size,
+        batch_size=config.batch_size,
+        embedders_per_gpu=per_gpu,
     )
     _check(plan, cpus, gpus)
     return plan
@@ -120,23 +125,31 @@ def plan_workers(config: ComputeConfig, cpus: float, tasks: int) -> tuple[int, f
     return workers, min(1.0, max(CPU_STEP, share))
 
 
-def _embedders(config: ComputeConfig, on_gpu: bool, cpus: int, gpus: int, unit: float) -> int:
+def _per_gpu(config: ComputeConfig, gpus: int) -> int:
+    if config.embedders_per_gpu != "auto":
+        return config.embedders_per_gpu
+    # One fills a GPU, unless more are asked for by number.
+    wanted = 1 if config.embedders == "auto" else -(-config.embedders // gpus)
+    return min(wanted, MOST_PER_GPU)
+
+
+def _embedders(config: ComputeConfig, gpu_places: int, cpus: int, unit: float) -> int:
     if config.embedders != "auto":
         return config.embedders
-    if on_gpu:
-        wanted = gpus
-    else:
-        wanted = cpus if cpus <= SINGLE_THREAD_CPUS else cpus // THREADS_PER_EMBEDDER
+    on_cpus = cpus if cpus <= SINGLE_THREAD_CPUS else cpus // THREADS_PER_EMBEDDER
+    wanted = gpu_places or on_cpus
     # One worker at least must find room, or no embedder is ever fed.
     workers = 1 if config.workers == "auto" else config.workers
     return max(1, min(wanted, int(cpus / unit) - workers))
 
 
 def _check(plan: ComputePlan, cpus: float, gpus: float) -> None:
-    if plan.embedders * plan.embedder_gpus > gpus:
+    if plan.embedder_gpus and plan.embedders > int(gpus) * plan.embedders_per_gpu:
+        needed = -(-plan.embedders // int(gpus))
         raise ResourceError(
-            f"compute.embedders={plan.embedders} needs {plan.embedders} GPUs, the cluster has"
-            f" {gpus:g}; lower it or use `auto`"
+            f"compute.embedders={plan.embedders} with {plan.embedders_per_gpu} to a GPU needs"
+            f" {-(-plan.embedders // plan.embedders_per_gpu)} GPUs, the cluster has {gpus:g}; lower"
+            f" it, use `auto`, or set compute.embedders_per_gpu to {needed}"
         )
     if plan.cpus > cpus:
         raise ResourceError(

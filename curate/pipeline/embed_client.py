@@ -24,6 +24,7 @@ from curate.loading import Tokens
 from curate.pipeline.attempts import MOST_ATTEMPTS, given_up
 from curate.scoring import ModelOutput
 from curate.shards import Shard
+from curate.work_times import WAITING, WorkTimes
 
 LOST: Final = (RayActorError, ObjectLostError)
 """The embedder is gone, or the node that held its answer."""
@@ -85,7 +86,13 @@ class LeastLoaded:
     """An EmbedClient of one shard: each batch goes to the embedder with the fewest of ours."""
 
     def __init__(
-        self, shard: Shard, embedders: tuple[Any, ...], attempts: Any, call: str, *arguments: Any
+        self,
+        shard: Shard,
+        embedders: tuple[Any, ...],
+        attempts: Any,
+        call: str,
+        *arguments: Any,
+        times: WorkTimes | None = None,
     ) -> None:
         """Begin a shard.
 
@@ -96,12 +103,14 @@ class LeastLoaded:
             call: the method of an embedder, which takes pixels, tokens, `arguments` and a
                 `Watched` or None.
             arguments: of that method.
+            times: measures waiting, and takes in what embedders say of themselves.
         """
         self._shard = shard
         self._embedders = embedders
         self._attempts = attempts
         self._call = call
         self._arguments = arguments
+        self._times = times or WorkTimes()
         self._load = [0] * len(embedders)
         self._avoided_until = [0.0] * len(embedders)
         # Workers do not know of each other: each begins elsewhere, lest all begin at the first.
@@ -121,6 +130,12 @@ class LeastLoaded:
             WorkerError: no embedder came back in time, or every batch kills.
             CurateError: what an embedder raised.
         """
+        with self._times.during(WAITING):
+            output = self._collect(call)
+        self._times.include(output.spent)
+        return output
+
+    def _collect(self, call: Call) -> ModelOutput:
         pause, deadline = FIRST_PAUSE_SECONDS, time.monotonic() + PATIENCE_SECONDS
         while (output := self._answer(call, deadline)) is None:
             if call.losses > len(self._embedders):  # all of them: they are starting again

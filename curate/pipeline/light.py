@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final, Protocol, TypeVar
 
 import numpy as np
@@ -23,6 +25,7 @@ from curate.pipeline.metrics import BY_REASON, Exporter
 from curate.samples import SamplePolicy
 from curate.sampling import hash_samples
 from curate.shards import Shard
+from curate.work_times import MILLISECONDS, PREPARING, WINDOW
 
 UNKNOWN_SIZE: Final = -1
 """Stands for None in a Ray Data block, whose columns have one type."""
@@ -53,9 +56,18 @@ class Tally(Attempts):
             self._exporter.to_do(shards)
         self._watch = watch
         self._alarms: list[str] = []
+        self._first: float | None = None
+        self._heard = 0.0
+
+    def begin(self, work: str) -> int:
+        """As `Attempts.begin`; the first one is when workers are there."""
+        if self._first is None:
+            self._first = self._heard = time.monotonic()
+        return super().begin(work)
 
     def add(self, counts: dict[str, int]) -> None:
         """Add to the counts."""
+        self._heard = time.monotonic()
         self._counts.update(counts)
         self._exporter.count(counts)
 
@@ -70,8 +82,11 @@ class Tally(Attempts):
             self._alarms.append(str(alarm))
 
     def snapshot(self) -> dict[str, int]:
-        """The counts so far."""
-        return dict(self._counts)
+        """The counts so far; with `WINDOW`, where workers measure their time."""
+        counts = dict(self._counts)
+        if self._first is not None and PREPARING in counts:
+            counts[WINDOW] = int((self._heard - self._first) * MILLISECONDS)
+        return counts
 
     def alarms(self) -> list[str]:
         """The alarms so far, oldest first."""
@@ -87,13 +102,14 @@ def by_reason(counts: Counts) -> dict[str, int]:
     }
 
 
-def tell(tally: Any, counts: Counts) -> None:
-    """Report counts to the actor that adds them up."""
+def tell(tally: Any, counts: Counts, times: Mapping[str, int] = MappingProxyType({})) -> None:
+    """Report counts, and what else there is to count, to the actor that adds them up."""
     tally.add.remote(
         {
             "read": counts.read,
             "rejected": sum(counts.rejected.values()),
             "dropped": sum(counts.dropped.values()),
+            **times,
         }
     )
 

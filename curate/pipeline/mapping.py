@@ -13,6 +13,7 @@ from ray.data import ActorPoolStrategy, DataContext
 from ray.exceptions import RayError
 
 from curate.alarms import Watch
+from curate.bottleneck import split_batches
 from curate.errors import CurateError, WorkerError
 from curate.pipeline.light import UNKNOWN_SIZE, Tally, causes, describe_root
 from curate.pipeline.placing import near_driver
@@ -132,6 +133,7 @@ class _Alarms:
 
     def __init__(self, tally: Any) -> None:
         self._tally = tally
+        self._split_told = False
         self.told = 0
 
     def warn(self) -> None:
@@ -143,6 +145,13 @@ class _Alarms:
         for alarm in alarms[self.told :]:
             LOGGER.warning("alarm: %s", alarm, extra={"event": ALARM})
         self.told = max(self.told, len(alarms))
+
+    def warn_of_splits(self, counts: Mapping[str, int]) -> None:
+        """Warn of batches that were halved, once; the stage's counts have the rest."""
+        text = split_batches(counts)
+        if text is not None and not self._split_told:
+            LOGGER.warning("%s", text)
+            self._split_told = True
 
 
 @contextmanager
@@ -165,6 +174,7 @@ def tallied(task: Task, watch: Watch | None = None) -> Iterator[Any]:
             last.update(ray.get(tally.snapshot.remote(), timeout=TALLY_SECONDS))
         except (RayError, TimeoutError):
             return last  # a progress line is not worth a run
+        alarms.warn_of_splits(last)
         if last.get("alarms", 0) > alarms.told:
             alarms.warn()
         # A shard that is repeated, because its worker died, reports twice.

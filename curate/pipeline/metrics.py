@@ -13,6 +13,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from curate.work_times import (
+    EMBEDDING,
+    MILLISECONDS,
+    PREPARING,
+    READING,
+    SPLIT,
+    WAITING,
+    WRITING,
+)
+
 PREFIX: Final = "ray_"
 """What Ray puts before the name of every metric."""
 
@@ -74,14 +84,34 @@ BATCH_SECONDS: Final = Metric(
 SHARD_SECONDS: Final = Metric(
     "curate_shard_seconds", "histogram", "Seconds of a shard in a worker", (), SHARD_BOUNDS
 )
+WORK_SECONDS: Final = Metric(
+    "curate_work_seconds_total",
+    "counter",
+    "Seconds of workers (reading, preparing, waiting, writing) and embedders (embedding)",
+    ("part",),
+)
+SPLIT_BATCHES: Final = Metric(
+    "curate_batches_split_total", "counter", "Batches halved because they did not fit into memory"
+)
 
 ALL: Final = (
     *(READ, REJECTED, DROPPED, REASONS, COMMITTED, UNREADABLE, TO_DO, ALARMS),
-    *(BATCH_SECONDS, SHARD_SECONDS),
+    *(BATCH_SECONDS, SHARD_SECONDS, WORK_SECONDS, SPLIT_BATCHES),
 )
 
-_COUNTED: Final = {"read": READ, "rejected": REJECTED, "dropped": DROPPED, "failed": UNREADABLE}
+_COUNTED: Final = {
+    "read": READ,
+    "rejected": REJECTED,
+    "dropped": DROPPED,
+    "failed": UNREADABLE,
+    SPLIT: SPLIT_BATCHES,
+}
 """Key of the counts that workers report -> metric."""
+
+_PARTS: Final = {
+    part: part.removesuffix("_ms") for part in (READING, PREPARING, WAITING, WRITING, EMBEDDING)
+}
+"""Key of the milliseconds that workers report -> part of the work."""
 
 
 class Exporter:
@@ -100,6 +130,9 @@ class Exporter:
             outcome, separator, reason = key.partition(BY_REASON)
             if separator:
                 self._of(REASONS).inc(number, self._tags(outcome=outcome, reason=reason))
+            elif key in _PARTS:
+                seconds = number / MILLISECONDS
+                self._of(WORK_SECONDS).inc(seconds, self._tags(part=_PARTS[key]))
             elif key in _COUNTED:
                 self._of(_COUNTED[key]).inc(number, self._tags())
         committed = counts.get("shards", 0) - counts.get("failed", 0)

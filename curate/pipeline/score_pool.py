@@ -22,7 +22,7 @@ def fit_pool(work: Workspace, shards: Sequence[Shard], ray: Cluster, outcome: Ou
     """Fit the Reference, unless it is there already."""
     check_language(work.config)
     resources = ray.resources()
-    with session(work.config, resources, len(shards)) as started:
+    with session(work.config, work.store, resources, len(shards)) as started:
         _ensure_reference(work, started, shards, outcome)
         write_provenance(work, started.model.describe(), resources, outcome)
 
@@ -33,7 +33,7 @@ def score_pool(
     """Score the shards of `todo`, fitting the Reference on `shards` first if need be."""
     check_language(work.config)
     resources = ray.resources()
-    with session(work.config, resources, len(todo)) as started:
+    with session(work.config, work.store, resources, len(todo)) as started:
         _ensure_reference(work, started, shards, outcome)
         held = read_held(work.store, REFERENCE_FOLDER, work.config)
         identity = work.run.claim(IDENTITY, _score_parts(work, started, held))

@@ -15,25 +15,22 @@ from typing import Any, Final
 import ray
 
 from curate.alarms import Watch
+from curate.batch_size import settle
+from curate.bottleneck import Setup
 from curate.config import Config
 from curate.encoder import ModelInfo
 from curate.held import Held
 from curate.numerics.selection import Node
 from curate.outputs import Store
-from curate.pipeline.actors import (
-    Embedder,
-    ReferenceHandle,
-    SampleJob,
-    SampleWorker,
-    ScoreJob,
-    ScoreWorker,
-    WorkerJob,
-)
+from curate.pipeline.actors import SampleJob, SampleWorker, ScoreJob, ScoreWorker, WorkerJob
 from curate.pipeline.attempts import counted_attempts
 from curate.pipeline.compute import ComputePlan, plan_compute
+from curate.pipeline.embedder import Embedder, ReferenceHandle
+from curate.pipeline.lanes import AT_ONCE
 from curate.pipeline.light import HashWorker
 from curate.pipeline.mapping import map_rows, shard_rows, tallied, unwrapped
 from curate.pipeline.sample_stage import choose_shards, fit_on_rows
+from curate.pipeline.warming import warm_up
 from curate.progress import Task
 from curate.reference import Reference, Sample
 from curate.samples import SamplePolicy, policy_of
@@ -55,6 +52,7 @@ class Session:
     model: ModelInfo
     policy: SamplePolicy
     embedders: tuple[Any, ...]
+    batch_size: int
 
     def worker_job(self, run: Store, tally: Any) -> WorkerJob:
         """What workers of this session need."""
@@ -62,10 +60,15 @@ class Session:
             run=run,
             model=self.model,
             policy=self.policy,
-            batch_size=self.compute.batch_size,
+            batch_size=self.batch_size,
             embedders=self.embedders,
             tally=tally,
         )
+
+    def setup(self) -> Setup:
+        """What stages of this session say of themselves."""
+        plan = self.compute
+        return Setup(plan.embedders, plan.workers, self.batch_size, self.model.device)
 
     def map(
         self, shards: Sequence[Shard], worker: type, arguments: dict[str, Any]
@@ -76,26 +79,32 @@ class Session:
 
 
 @contextmanager
-def session(config: Config, resources: tuple[float, float], shards: int) -> Iterator[Session]:
+def session(
+    config: Config, store: Store, resources: tuple[float, float], shards: int
+) -> Iterator[Session]:
     """Start embedders on the connected cluster; they end with the block.
 
     Args:
         config: of the run.
+        store: the run directory, which keeps the batch size.
         resources: CPUs and GPUs of the cluster.
         shards: shards to do.
 
     Raises:
         ResourceError: the cluster is too small.
         ModelError: the model cannot be loaded.
+        OutputError: the run directory's batch size cannot be read.
     """
     compute = plan_compute(config.compute, config.model.device, *resources, shards)
     embedders = _start_embedders(config, compute)
+    warm_up(compute.workers)
     try:
         # All of them load at once; the first to tell speaks for the others.
         loading = [embedder.info.remote() for embedder in embedders]
         with unwrapped():
             model: ModelInfo = ray.get(loading[0])
-        yield Session(config, compute, model, policy_of(config), embedders)
+            size = settle(store, compute.batch_size, lambda: _fitting_batch(embedders[0], compute))
+        yield Session(config, compute, model, policy_of(config), embedders, size)
         # Where there was nothing to do, the others are still loading; Ray reports those it kills.
         ray.wait(loading, num_returns=len(loading), timeout=LOADING_SECONDS)
     finally:
@@ -111,7 +120,7 @@ def _start_embedders(config: Config, compute: ComputePlan) -> tuple[Any, ...]:
         max_restarts=-1,
         max_task_retries=LOADING_RETRIES,
         # On a GPU the next batch is copied to the device while this one is computed.
-        max_concurrency=2 if compute.embedder_gpus else 1,
+        max_concurrency=AT_ONCE if compute.embedder_gpus else 1,
         scheduling_strategy="SPREAD",
     )
     first = actor.remote(config.model, compute.threads)
@@ -122,6 +131,11 @@ def _start_embedders(config: Config, compute: ComputePlan) -> tuple[Any, ...]:
         actor.remote(config.model, compute.threads, shared) for _ in range(1, compute.embedders)
     )
     return (first, *others)
+
+
+def _fitting_batch(embedder: Any, compute: ComputePlan) -> int:
+    size: int = ray.get(embedder.fitting_batch.remote(compute.embedders_per_gpu, AT_ONCE))
+    return size
 
 
 # --- score ------------------------------------------------------------------------------------
@@ -157,7 +171,13 @@ def score(
     if not shards:
         return {}
     handle = ReferenceHandle(identity, (ray.put(held),), run, folder, session.config)
-    task = Task("score", len(shards), shows_drops=preview is not None, before=before)
+    task = Task(
+        "score",
+        len(shards),
+        shows_drops=preview is not None,
+        before=before,
+        setup=session.setup(),
+    )
     with tallied(task, watch) as tally:
         job = ScoreJob(
             worker=session.worker_job(run, tally),
@@ -197,7 +217,7 @@ def fit_reference(
         chosen, threshold = choose_shards(
             shards, settings, lambda looked_at: session.map(looked_at, HashWorker, worker)
         )
-    with tallied(Task("fit", len(chosen))) as tally:
+    with tallied(Task("fit", len(chosen), setup=session.setup())) as tally:
         worker_job = session.worker_job(run, tally)
         job = SampleJob(worker_job, settings.seed, threshold, config.costly_scores)
         rows = list(session.map(chosen, SampleWorker, {"job": job}))

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from curate.config import ComputeConfig
 from curate.errors import ResourceError
 from curate.pipeline.compute import (
-    CPU_BATCH,
-    GPU_BATCH,
+    MOST_PER_GPU,
     THREADS_PER_EMBEDDER,
     plan_compute,
     plan_workers,
@@ -42,7 +41,7 @@ def test_auto_always_fits_and_uses_what_there_is(
     on_gpu = device != "cpu" and gpus >= 1
     assert plan.embedder_gpus == float(on_gpu)
     assert plan.embedders * plan.embedder_gpus <= gpus
-    assert plan.batch_size == (GPU_BATCH if on_gpu else CPU_BATCH)
+    assert plan.batch_size == "auto"
     assert 1 <= plan.threads <= THREADS_PER_EMBEDDER
     if not on_gpu:
         assert plan.embedders * plan.threads <= max(1, int(cpus))
@@ -53,6 +52,7 @@ def test_auto_always_fits_and_uses_what_there_is(
 
 @given(
     st.just("auto") | st.integers(1, 40),
+    st.just("auto") | st.integers(1, 9),
     st.just("auto") | st.integers(1, 40),
     devices,
     cpus,
@@ -60,9 +60,17 @@ def test_auto_always_fits_and_uses_what_there_is(
     st.integers(0, 100),
 )
 def test_explicit_numbers_are_kept_or_refused(
-    embedders: Any, workers: Any, device: str, cpus: float, gpus: float, shards: int
+    embedders: Any,
+    per_gpu: Any,
+    workers: Any,
+    device: str,
+    cpus: float,
+    gpus: float,
+    shards: int,
 ) -> None:
-    config = ComputeConfig(embedders=embedders, workers=workers, batch_size=7)
+    config = ComputeConfig(
+        embedders=embedders, embedders_per_gpu=per_gpu, workers=workers, batch_size=7
+    )
     try:
         plan = plan_compute(config, device, cpus, gpus, shards)
     except ResourceError as exc:
@@ -75,6 +83,12 @@ def test_explicit_numbers_are_kept_or_refused(
         return
     assert plan.cpus <= cpus
     assert plan.embedders * plan.embedder_gpus <= gpus
+    assert plan.embedders_per_gpu * plan.embedder_gpus <= 1
+    if plan.embedder_gpus:
+        # Ray puts as many on a GPU as were meant to share it, and no more.
+        assert int(1 / plan.embedder_gpus) == plan.embedders_per_gpu
+        assert plan.embedders <= int(gpus) * plan.embedders_per_gpu
+        assert per_gpu in ("auto", plan.embedders_per_gpu)
     assert plan.batch_size == 7
     assert embedders in ("auto", plan.embedders)
     assert workers in ("auto", plan.workers)
@@ -97,6 +111,35 @@ def test_familiar_machines(cpus: float, gpus: float, embedders: int, workers: in
     assert (plan.embedders, plan.workers) == (embedders, workers)
 
 
+@pytest.mark.parametrize(
+    ("config", "embedders", "per_gpu", "share"),
+    [
+        ({}, 8, 1, 1.0),
+        ({"embedders_per_gpu": 2}, 16, 2, 0.5),
+        ({"embedders_per_gpu": 3}, 24, 3, 0.3333),
+        ({"embedders": 16}, 16, 2, 0.5),
+        ({"embedders": 9}, 9, 2, 0.5),
+        ({"embedders": 32}, 32, MOST_PER_GPU, 0.25),
+        ({"embedders": 6, "embedders_per_gpu": 2}, 6, 2, 0.5),
+    ],
+)
+def test_embedders_share_gpus(
+    config: dict[str, Any], embedders: int, per_gpu: int, share: float
+) -> None:
+    plan = plan_compute(ComputeConfig(**config), "cuda", 64, 8, 1000)
+    assert (plan.embedders, plan.embedders_per_gpu, plan.embedder_gpus) == (
+        embedders,
+        per_gpu,
+        share,
+    )
+    assert plan.workers == 64 - embedders
+
+
+def test_without_gpus_nothing_is_shared() -> None:
+    config = ComputeConfig(embedders_per_gpu=2)
+    assert plan_compute(config, "auto", 8, 0, 1000) == plan_compute(AUTO, "auto", 8, 0, 1000)
+
+
 @pytest.mark.parametrize("cpus", [0, 0.0])
 def test_a_cluster_without_cpus_is_refused(cpus: float) -> None:
     with pytest.raises(ResourceError, match="num-cpus"):
@@ -106,8 +149,16 @@ def test_a_cluster_without_cpus_is_refused(cpus: float) -> None:
 
 
 def test_what_is_missing_is_said() -> None:
-    with pytest.raises(ResourceError, match=r"embedders=3 needs 3 GPUs, the cluster has 2"):
-        plan_compute(ComputeConfig(embedders=3), "auto", 64, 2, 10)
+    alone = ComputeConfig(embedders=3, embedders_per_gpu=1)
+    with pytest.raises(
+        ResourceError, match=r"embedders=3 with 1 to a GPU needs 3 GPUs, .*embedders_per_gpu to 2"
+    ):
+        plan_compute(alone, "auto", 64, 2, 10)
+    many = ComputeConfig(embedders=11)
+    with pytest.raises(
+        ResourceError, match=r"embedders=11 with 4 to a GPU needs 3 GPUs, .*embedders_per_gpu to 6"
+    ):
+        plan_compute(many, "auto", 64, 2, 10)
     with pytest.raises(ResourceError, match=r"workers=9 need 5 CPUs, the cluster has 4"):
         plan_compute(ComputeConfig(embedders=1, workers=9), "cpu", 4, 0, 10)
 

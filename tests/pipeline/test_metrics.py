@@ -14,7 +14,7 @@ import pytest
 
 from curate.alarms import Expected, Watch
 from curate.manifest import Counts
-from curate.pipeline import metrics
+from curate.pipeline import light, metrics
 from curate.pipeline.light import Tally, by_reason
 from curate.pipeline.metrics import ALL, PREFIX, Exporter
 from curate.progress import Task
@@ -53,8 +53,12 @@ def test_counts_become_metrics(told: dict[tuple[str, str], float]) -> None:
     exporter.count({"read": 5, "rejected": 0, "rejected:missing_text": 2})
     exporter.count({"shards": 1})
     exporter.count({"shards": 1, "failed": 1})
+    exporter.count({"reading_ms": 250, "embedding_ms": 4000, "window_ms": 9000, "split": 3})
     exporter.to_do(7)
     assert told == {
+        ("curate_work_seconds_total", "score,reading"): 0.25,
+        ("curate_work_seconds_total", "score,embedding"): 4.0,
+        ("curate_batches_split_total", "score"): 3,
         ("curate_samples_read_total", "score"): 15,
         ("curate_samples_rejected_total", "score"): 2,
         ("curate_samples_by_reason_total", "score,rejected,missing_text"): 2,
@@ -91,6 +95,23 @@ def test_the_tally_counts_exports_and_raises_alarms(told: dict[tuple[str, str], 
     assert told["curate_alarms_total", "score,rejected"] == 1
     (alarm,) = tally.alarms()
     assert alarm.startswith("30 % rejected of the last 4,000 samples")
+
+
+def test_the_tally_knows_how_long_workers_were_at_it(
+    told: dict[tuple[str, str], float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [50.0]
+    monkeypatch.setattr(light.time, "monotonic", lambda: now[0])
+    tally = Tally("score", 9)
+    now[0] = 60.0
+    tally.begin("first")
+    now[0] = 61.0
+    tally.begin("second")
+    assert "window_ms" not in tally.snapshot()
+    now[0] = 64.5
+    tally.add({"read": 32, "preparing_ms": 900})
+    now[0] = 99.0
+    assert tally.snapshot() == {"read": 32, "preparing_ms": 900, "window_ms": 4500}
 
 
 def test_reasons_are_told_apart() -> None:
@@ -180,12 +201,17 @@ def test_prometheus_gets_what_workers_report() -> None:
 
 @pytest.mark.ray
 @pytest.mark.usefixtures("local_ray")
-def test_alarms_are_warned_of_when_a_stage_ends(caplog: pytest.LogCaptureFixture) -> None:
+def test_alarms_and_halved_batches_are_warned_of_when_a_stage_ends(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     from curate.pipeline.mapping import tallied
 
     watch = Watch(rejections=Expected(100, 10_000, "the Reference's sample"))
     with caplog.at_level(logging.WARNING), tallied(Task("score", 6), watch) as tally:
+        tally.add.remote({"split": 2})
         for _ in range(6):
             tally.finish.remote(Counts(1000, {"missing_text": 300}))
-    (record,) = [r for r in caplog.records if r.name == "curate.pipeline.mapping"]
-    assert record.getMessage().startswith("alarm: 30 % rejected of the last 4,000 samples")
+    records = [r for r in caplog.records if r.name == "curate.pipeline.mapping"]
+    split, alarm = (record.getMessage() for record in records)
+    assert split.startswith("2 batches did not fit into memory")
+    assert alarm.startswith("alarm: 30 % rejected of the last 4,000 samples")
