@@ -133,8 +133,8 @@ def compared(pairs: Pairs, rounds: int) -> list[Row]:
     verdict = "enough" if lost.unchanged >= UNCHANGED else "too little"
     note = (
         f"ranks {lost.ranks[0]}, {lost.ranks[1]}; a score is off by {lost.mean:.1e} of it on"
-        f" average, {lost.largest:.1e} at most; {lost.unchanged:.2%} of the lowest {LOWEST:.0%} unchanged:"
-        f" {verdict} for a default"
+        f" average, {lost.largest:.1e} at most; {lost.unchanged:.2%} of the lowest {LOWEST:.0%}"
+        f" unchanged: {verdict} for a default"
     )
     base, other = times["whole"], times["truncated"]
 
