@@ -104,6 +104,7 @@ def _fit(work: Workspace, ray: Cluster, outcome: Outcome) -> None:
     config = work.config
     if config.input.over_images:
         shards = listed(config.input.shards)
+        ray.connect_importing("torch")
         from curate.pipeline.score_pool import fit_pool
 
         fit_pool(work, shards, ray, outcome)
@@ -120,6 +121,7 @@ def _score(work: Workspace, ray: Cluster, outcome: Outcome) -> None:
         left = _left_to_score(work, shards)
         todo = [shard for shard in shards if shard.id in left]
         if todo or not work.store.exists(IDENTITY):
+            ray.connect_importing("torch")
             from curate.pipeline.score_pool import score_pool
 
             score_pool(work, shards, todo, ray, outcome)

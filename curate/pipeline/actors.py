@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from curate.encoder import ModelInfo
 from curate.errors import CurateError, ShardError, WorkerError
-from curate.loading import load_tokenizer
+from curate.loading import Tokenize, load_tokenizer, tokenizing
 from curate.manifest import Counts, RunDir
 from curate.numerics.selection import Node
 from curate.outputs import Store
@@ -24,6 +24,7 @@ from curate.samples import SamplePolicy
 from curate.scoring import BatchPlan, Float32
 from curate.shard_tasks import ScoreTask, embed_chosen, score_shard
 from curate.shards import Shard
+from curate.shared_tokenizer import thaw_tokenizer
 from curate.work_times import WorkTimes
 
 BATCHES_IN_FLIGHT: Final = 3
@@ -32,10 +33,11 @@ BATCHES_IN_FLIGHT: Final = 3
 
 @dataclass(frozen=True)
 class WorkerJob:
-    """What every worker that embeds needs."""
+    """What every worker that embeds needs; `tokenizer` as `Encoder.tokenizer` gives it."""
 
     run: Store
     model: ModelInfo
+    tokenizer: bytes | None
     policy: SamplePolicy
     batch_size: int
     embedders: tuple[Any, ...]
@@ -63,10 +65,17 @@ class SampleJob:
     costly: tuple[str, ...]
 
 
+def _tokenize(job: WorkerJob) -> Tokenize:
+    model = job.model
+    if job.tokenizer is None:
+        return load_tokenizer(model.name, model.context_length)
+    return tokenizing(thaw_tokenizer(job.tokenizer), model.context_length)
+
+
 def _task(job: WorkerJob, costly: tuple[str, ...] = (), **fields: Any) -> ScoreTask:
     plan = BatchPlan(
         pixels=job.model.pixels,
-        tokenize=load_tokenizer(job.model.name, job.model.context_length),
+        tokenize=_tokenize(job),
         max_pixels=job.policy.image_pixels,
         batch_size=job.batch_size,
         depth=BATCHES_IN_FLIGHT,

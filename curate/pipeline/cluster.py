@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
 import socket
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 
 from curate.errors import ResourceError
@@ -53,6 +55,19 @@ class Cluster:
             self._owned = True
         _be_quiet()
         self._connected = True
+
+    def connect_importing(self, module: str) -> None:
+        """Connect, and import a module meanwhile that takes seconds and does not need Ray.
+
+        Raises:
+            ResourceError: there is no cluster at the address.
+        """
+        importing = threading.Thread(target=_try_import, args=(module,))
+        importing.start()
+        try:
+            self.connect()
+        finally:
+            importing.join()
 
     def _start(self) -> None:
         import ray
@@ -112,6 +127,12 @@ def cluster(address: str) -> Iterator[Cluster]:
         yield offered
     finally:
         offered.close()
+
+
+def _try_import(module: str) -> None:
+    # Whoever needs it imports it again, and is told where it failed.
+    with suppress(ImportError):
+        importlib.import_module(module)
 
 
 def _check_listening(target: str) -> None:

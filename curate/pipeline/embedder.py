@@ -18,7 +18,7 @@ from curate.encoder import Encoder, ModelInfo, Pixels, SharedModel
 from curate.errors import ResourceError
 from curate.halving import Compute, in_halves
 from curate.held import Held, read_held
-from curate.loading import Tokens
+from curate.loading import Tokens, import_models
 from curate.outputs import Store
 from curate.pipeline.embed_client import Watched, noted
 from curate.pipeline.lanes import Lanes, finish_loading
@@ -88,6 +88,10 @@ class Embedder:
         """Load the model if need be and describe it. Raises ModelError."""
         return self._loaded().info
 
+    def tokenizer(self) -> bytes | None:
+        """Load the model if need be; its tokenizer, for `thaw_tokenizer`. Raises ModelError."""
+        return self._loaded().tokenizer()
+
     def share(self) -> SharedModel:
         """Load the model if need be, for others to take over. Raises ModelError."""
         return self._loaded().share()
@@ -121,6 +125,7 @@ class Embedder:
     def _fetch(self) -> SharedModel | None:
         if not self._shared:
             return None
+        import_models()  # while the other loads them: what is shared needs their classes
         try:
             found: SharedModel = ray.get(self._shared[0])
         except RayError:  # its node is gone; the files are still where they were

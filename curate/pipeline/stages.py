@@ -30,7 +30,6 @@ from curate.pipeline.lanes import AT_ONCE
 from curate.pipeline.light import HashWorker
 from curate.pipeline.mapping import map_rows, shard_rows, tallied, unwrapped
 from curate.pipeline.sample_stage import choose_shards, fit_on_rows
-from curate.pipeline.warming import warm_up
 from curate.progress import Task
 from curate.reference import Reference, Sample
 from curate.samples import SamplePolicy, policy_of
@@ -53,12 +52,14 @@ class Session:
     policy: SamplePolicy
     embedders: tuple[Any, ...]
     batch_size: int
+    tokenizer: bytes | None
 
     def worker_job(self, run: Store, tally: Any) -> WorkerJob:
         """What workers of this session need."""
         return WorkerJob(
             run=run,
             model=self.model,
+            tokenizer=self.tokenizer,
             policy=self.policy,
             batch_size=self.batch_size,
             embedders=self.embedders,
@@ -97,14 +98,14 @@ def session(
     """
     compute = plan_compute(config.compute, config.model.device, *resources, shards)
     embedders = _start_embedders(config, compute)
-    warm_up(compute.workers)
     try:
         # All of them load at once; the first to tell speaks for the others.
         loading = [embedder.info.remote() for embedder in embedders]
         with unwrapped():
             model: ModelInfo = ray.get(loading[0])
+            tokenizer: bytes | None = ray.get(embedders[0].tokenizer.remote())
             size = settle(store, compute.batch_size, lambda: _fitting_batch(embedders[0], compute))
-        yield Session(config, compute, model, policy_of(config), embedders, size)
+        yield Session(config, compute, model, policy_of(config), embedders, size, tokenizer)
         # Where there was nothing to do, the others are still loading; Ray reports those it kills.
         ray.wait(loading, num_returns=len(loading), timeout=LOADING_SECONDS)
     finally:
