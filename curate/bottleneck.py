@@ -25,7 +25,7 @@ a stage, its last ones, and those of restarted actors leave gaps that no more wo
 MOSTLY: Final = 0.5
 """Share of a worker's time that counts as most of it."""
 
-LEAST_MS: Final = 3000
+LEAST_MS: Final = 2000
 """A stage's first seconds tell of start-up alone."""
 
 LEAST_BUSY: Final = 0.01

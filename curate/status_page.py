@@ -86,10 +86,10 @@ def print_status(out: Console, status: Status) -> None:
     """Print how far a run is."""
     if status.command is not None:
         _print_command(out, status.command, status.now)
-    if status.stage is not None:
-        _print_stage(out, status.stage)
     if status.embedding is not None:
         _print_stage(out, status.embedding)
+    if status.stage is not None:
+        _print_stage(out, status.stage)
     if status.total is None:
         out.print(f"{shown(status.run_dir)}: nothing is scored yet", soft_wrap=True)
     else:
