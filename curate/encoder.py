@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from curate.compiling import WARM_UP_PAIRS, compiled, warm_up
 from curate.config import ModelConfig
 from curate.errors import ModelError
 from curate.loading import Tokens, create_model, open_clip_tokenizer, to_device, tokenizing
@@ -176,6 +177,16 @@ class Encoder:
         self._mean = self._channel_constant(preprocess["mean"])
         self._std = self._channel_constant(preprocess["std"])
         self.info = self._describe(config, preprocess, device, precision)
+        self._encode_image = self._model.encode_image
+        if config.compile:
+            self._encode_image = compiled(self._encode_image)
+            self._warm_up()
+
+    def _warm_up(self) -> None:
+        height, width = self.info.pixels.size
+        pixels = np.zeros((WARM_UP_PAIRS, height, width, 3), dtype=np.uint8)
+        tokens = np.zeros((WARM_UP_PAIRS, self.info.context_length), dtype=np.int32)
+        warm_up(lambda: self.encode(pixels, tokens), self.info.name)
 
     def _channel_constant(self, values: Sequence[float]) -> torch.Tensor:
         # In units of uint8 pixels, so that normalising is one subtraction and one division.
@@ -233,7 +244,7 @@ class Encoder:
         ):
             # Pixels lie as [n, h, w, 3], so that the frames are channels-last already.
             chunks = torch.split(frames, self._image_chunk or len(frames))
-            raw_image = torch.cat([self._model.encode_image(chunk) for chunk in chunks])
+            raw_image = torch.cat([self._encode_image(chunk) for chunk in chunks])
             raw_text = self._text(tokens)
         image, image_norm = normalise(raw_image.float())
         text, text_norm = normalise(raw_text.float())

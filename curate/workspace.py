@@ -131,8 +131,10 @@ def configured_parts(config: Config) -> dict[str, Any]:
 
 
 def _of_shards(config: Config) -> dict[str, Any]:
+    # Runs of versions that could not compile keep the identity of their scores.
+    untold = {"device"} if config.model.compile else {"device", "compile"}
     return {
-        "model": config.model.model_dump(exclude={"device"}, mode="json"),
+        "model": config.model.model_dump(exclude=untold, mode="json"),
         "reference": config.reference.model_dump(mode="json"),
         "limits": config.limits.model_dump(exclude={"tolerate_unreadable_shards"}),
         "verify_sha256": config.input.verify_sha256,

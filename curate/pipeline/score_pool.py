@@ -65,6 +65,8 @@ def _ensure_reference(
         "precision": started.model.precision,
         "link": started.model.link,
         "verify_sha256": work.config.input.verify_sha256,
+        # Only where it is so: References that are there keep their identity.
+        **({"compiled": True} if work.config.model.compile else {}),
     }
 
     def fit() -> tuple[Reference, Sample]:
