@@ -12,6 +12,7 @@ import struct
 import threading
 import warnings
 import zlib
+from dataclasses import dataclass
 from io import BytesIO
 from types import TracebackType
 from typing import Any, Final
@@ -22,7 +23,7 @@ from simplejpeg import decode_jpeg
 
 from curate.errors import SampleError
 from curate.image_guards import refuse_bombs, refuse_layout
-from curate.pixels import RGB
+from curate.pixels import RGB, PixelSpec, resized_size
 
 FORMATS: Final = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP")
 """What the web holds under an image's name. Every other parser of Pillow stays out of reach."""
@@ -89,8 +90,27 @@ class _QuietPillow:
 _quiet_pillow = _QuietPillow()
 
 
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A decoded image.
+
+    Attributes:
+        pixels: uint8 [height, width, 3].
+        size: (width, height) of the encoded image; `pixels` has fewer where the geometry it is
+            decoded for allows for that.
+    """
+
+    pixels: RGB
+    size: tuple[int, int]
+
+
 def decode(data: bytes, max_pixels: int) -> RGB:
-    """Decode an image of unknown origin to RGB, uint8 [height, width, 3].
+    """Decode an image to RGB, uint8 [height, width, 3], in full; see `decode_picture`."""
+    return decode_picture(data, max_pixels).pixels
+
+
+def decode_picture(data: bytes, max_pixels: int, spec: PixelSpec | None = None) -> Picture:
+    """Decode an image of unknown origin to RGB.
 
     The format is sniffed from the content (JPEG, PNG, WebP, GIF, TIFF, BMP), whatever the member
     was called. Of animations the first frame counts. Transparency is laid on white, 16-bit grey is
@@ -101,6 +121,8 @@ def decode(data: bytes, max_pixels: int) -> RGB:
         data: the encoded image, whole.
         max_pixels: refused above, by the header, before any pixel is decoded. Pillow itself
             refuses beyond 2 x `PIL.Image.MAX_IMAGE_PIXELS` (179 million by default).
+        spec: what it is decoded for; JPEGs may be decoded at a fraction of their size if it says
+            so (`resampling: scaled`). Without it everything is decoded in full.
 
     Raises:
         SampleError: `image_too_large` or `undecodable_image`, the cause chained.
@@ -114,11 +136,11 @@ def decode(data: bytes, max_pixels: int) -> RGB:
                     "image_too_large", f"{width} x {height} pixels; the limit is {max_pixels}"
                 )
             refuse_layout(image, data, max_pixels)
-            pixels = _plain_jpeg(image, data)
+            pixels = _plain_jpeg(image, data, _least(image.size, spec))
             if pixels is None:
                 image.load()
                 pixels = np.array(_to_rgb(image))
-            return pixels
+            return Picture(pixels, (width, height))
     except Image.DecompressionBombError as exc:
         raise SampleError("image_too_large", str(exc)) from exc
     except DECODE_ERRORS as exc:
@@ -128,15 +150,30 @@ def decode(data: bytes, max_pixels: int) -> RGB:
         raise SampleError("undecodable_image", detail[:500]) from exc
 
 
-def _plain_jpeg(image: Image.Image, data: bytes) -> RGB | None:
+def _least(size: tuple[int, int], spec: PixelSpec | None) -> tuple[int, int]:
+    """(width, height) that pixels must have at least, at most `size`: all of it, or less."""
+    if spec is None or spec.resampling != "scaled":
+        return size
+    wanted = resized_size(size, spec)
+    return size if wanted[0] >= size[0] or wanted[1] >= size[1] else wanted
+
+
+def _plain_jpeg(image: Image.Image, data: bytes, least: tuple[int, int]) -> RGB | None:
     """Decode a JPEG of one or three components; None for all else, and where it is damaged."""
     if image.format != "JPEG" or image.mode not in _JPEG_MODES:
         return None
     try:
-        pixels: RGB = decode_jpeg(data, colorspace="RGB", strict=True)
+        if least == image.size:
+            pixels: RGB = decode_jpeg(data, colorspace="RGB", strict=True)
+        else:
+            pixels = decode_jpeg(
+                data, colorspace="RGB", min_width=least[0], min_height=least[1], strict=True
+            )
     except ValueError:  # an error, or a mere warning: Pillow has the last word on what can be read
         return None
-    return pixels if pixels.shape[1::-1] == image.size else None
+    height, width = pixels.shape[:2]
+    fits = least[0] <= width <= image.size[0] and least[1] <= height <= image.size[1]
+    return pixels if fits else None
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

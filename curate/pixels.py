@@ -28,13 +28,13 @@ A 100,000 x 1 image resized to 224 pixels on its shorter side would be 22,400,00
 
 ResizeMode = Literal["shortest", "longest", "squash"]
 Interpolation = Literal["bicubic", "bilinear"]
-Resampling = Literal["torch", "pillow"]
+Resampling = Literal["torch", "pillow", "scaled"]
 _FILTERS: Final = {
     "bicubic": Image.Resampling.BICUBIC,
     "bilinear": Image.Resampling.BILINEAR,
 }
 _MODES: Final = ("shortest", "longest", "squash")
-_RESAMPLINGS: Final = ("torch", "pillow")
+_RESAMPLINGS: Final = ("torch", "pillow", "scaled")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class PixelSpec:
             raise ConfigError(f"resampling is {self.resampling!r}; it takes one of {_RESAMPLINGS}")
 
 
-def to_pixels(image: RGB, spec: PixelSpec) -> RGB:
+def to_pixels(image: RGB, spec: PixelSpec, size: tuple[int, int] | None = None) -> RGB:
     """Resize, then crop or pad, an RGB image: uint8 [h, w, 3], contiguous.
 
     With `resampling: pillow` it equals open_clip's `image_transform(is_train=False)` before
@@ -86,18 +86,23 @@ def to_pixels(image: RGB, spec: PixelSpec) -> RGB:
     orders its two passes differently (a level on smooth images, up to 24 on white noise, by
     clipping between the passes).
 
+    With `scaled`, torch resizes what a JPEG's decoder has made smaller by a fraction of eighths, to
+    no less than what is wanted: a third less time for pictures of twice the model's size, and a
+    softer picture: values differ by 1.4 levels in the mean, by up to 20 at edges.
+
     Args:
         image: uint8 [height, width, 3].
         spec: the geometry.
+        size: (width, height) of the image that `image` is a smaller version of; its own if None.
     """
-    size = image.shape[1], image.shape[0]
-    width, height = resized_size(size, spec)
+    own = image.shape[1], image.shape[0]
+    width, height = resized_size(own if size is None else size, spec)
     target_height, target_width = spec.size
     fill = spec.fill_color if spec.resize_mode == "longest" else 0
     if width * height > max(BOX_RESIZE_PIXELS, target_width * target_height):
         part = _resize_centre(Image.fromarray(image), (width, height), spec)
         return _crop_or_pad(*part, spec.size, fill)
-    if size != (width, height):
+    if own != (width, height):
         image = _resize(image, (width, height), spec)
     return _crop_or_pad(image, (height, width), spec.size, fill)
 

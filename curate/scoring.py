@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from curate.encoder import Pixels
 from curate.errors import AccountingError, SampleError
-from curate.images import decode
+from curate.images import decode_picture
 from curate.language import english
 from curate.loading import Tokenize, Tokens
 from curate.manifest import Counts, counts_of_statuses
@@ -283,13 +283,12 @@ def _prepare(
         scores.reject(item, item.status, item.detail)
         return None
     try:
-        image = decode(item.image, plan.max_pixels)
-        pixels = to_pixels(image, plan.pixels)
+        picture = decode_picture(item.image, plan.max_pixels, plan.pixels)
+        pixels = to_pixels(picture.pixels, plan.pixels, picture.size)
     except SampleError as exc:
         scores.reject(item, exc.status, exc.detail)
         return None
-    height, width = image.shape[:2]
-    return scores.accept(item, (width, height)), pixels, item.caption
+    return scores.accept(item, picture.size), pixels, item.caption
 
 
 def embeddings_to_bytes(scores: ShardScores, keys: Sequence[str]) -> bytes:

@@ -300,7 +300,7 @@ def test_warning_filters_survive_threads() -> None:
 
 def _by_pillow(data: bytes, monkeypatch: pytest.MonkeyPatch) -> NDArray[np.uint8] | SampleError:
     with monkeypatch.context() as patched:
-        patched.setattr(images, "_plain_jpeg", lambda image, data: None)
+        patched.setattr(images, "_plain_jpeg", lambda image, data, least: None)
         return _decoded(data)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from factories import picture
+from factories import encode, jpeg, picture
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from PIL import Image
 
 from curate import pixels
 from curate.errors import ConfigError
-from curate.images import decode
+from curate.images import decode, decode_picture
 from curate.pixels import PixelSpec, resized_size, to_pixels
 from curate.samples import Sample, SamplePolicy, ShardReader
 from curate.shards import list_shards, open_shard
@@ -170,3 +170,48 @@ def test_a_line_of_a_million_pixels_takes_little_memory(shape: tuple[int, int]) 
 def test_a_wrong_geometry_is_refused_by_name(field: str, value: Any) -> None:
     with pytest.raises(ConfigError, match=field):
         PixelSpec(**({"size": (8, 8)} | {field: value}))
+
+
+# --- decoding at a fraction --------------------------------------------------------------------
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    shape=st.tuples(st.integers(1, 700), st.integers(1, 700)),
+    size=st.sampled_from([(32, 32), (48, 64)]),
+    mode=st.sampled_from(["shortest", "longest", "squash"]),
+)
+def test_pictures_decoded_at_a_fraction_keep_their_size_and_geometry(
+    shape: tuple[int, int], size: tuple[int, int], mode: Any
+) -> None:
+    data = jpeg(*shape, seed=1)
+    spec = PixelSpec(size, mode, resampling="scaled")
+    found, whole = decode_picture(data, 10**6, spec), decode(data, 10**6)
+    assert found.size == whole.shape[1::-1]
+    width, height = resized_size(found.size, spec)
+    assert found.pixels.shape[1] >= min(width, whole.shape[1])
+    assert found.pixels.shape[0] >= min(height, whole.shape[0])
+    small = to_pixels(found.pixels, spec, found.size)
+    assert small.shape == (*size, 3)
+    if width >= whole.shape[1] or height >= whole.shape[0]:
+        assert np.array_equal(small, to_pixels(whole, PixelSpec(size, mode)))
+
+
+def test_a_fraction_costs_levels_and_saves_pixels() -> None:
+    data = jpeg(600, 500, seed=3)
+    spec = PixelSpec((64, 64), resampling="scaled")
+    found, whole = decode_picture(data, 10**6, spec), decode(data, 10**6)
+    assert 8 * found.pixels.size < whole.size
+    off = np.abs(
+        to_pixels(found.pixels, spec, found.size).astype(int)
+        - to_pixels(whole, PixelSpec((64, 64)))
+    )
+    assert 0 < off.mean() < 3
+    assert decode_picture(data, 10**6, PixelSpec((64, 64))).pixels.shape == whole.shape
+
+
+@pytest.mark.parametrize("image_format", ["PNG", "WEBP"])
+def test_other_formats_are_decoded_in_full(image_format: str) -> None:
+    data = encode(picture(300, 200, seed=3), image_format)
+    found = decode_picture(data, 10**6, PixelSpec((32, 32), resampling="scaled"))
+    assert found.pixels.shape == (200, 300, 3)

@@ -303,8 +303,8 @@ def test_pictures_are_let_go_as_the_shard_passes(monkeypatch: pytest.MonkeyPatch
     def alive(references: Sequence[weakref.ref[Any]]) -> int:
         return sum(reference() is not None for reference in references)
 
-    def spy(image: Any, spec: PixelSpec) -> Any:
-        frame = real(image, spec).view(Frame)
+    def spy(image: Any, spec: PixelSpec, size: tuple[int, int]) -> Any:
+        frame = real(image, spec, size).view(Frame)
         frames.append(weakref.ref(frame))
         return frame
 
