@@ -227,7 +227,9 @@ def _filter(work: Workspace, ray: Cluster, outcome: Outcome) -> None:
         kept, errors = find_images(work.run, subset, shards, config, workers)
         outcome.images = kept
         outcome.unreadable |= {f"image shard {name}": error for name, error in errors.items()}
-    found = write_outputs(work.store, kept, config.output.samples_per_shard, workers)
+    output = config.output
+    hashed = output.checksums == "sha256"
+    found = write_outputs(work.store, kept, output.samples_per_shard, workers, hashed=hashed)
     outcome.unreadable |= {f"output shard {name}": error for name, error in found.errors.items()}
     outcome.output_shards = found.shards
     if found.written or found.errors:

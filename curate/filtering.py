@@ -6,48 +6,40 @@ from committed columns, so that nothing is parsed; neighbours are merged into on
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO, Final
 
 import pyarrow as pa
 
 from curate.errors import AccountingError, ShardError
+from curate.hashing_file import HashingFile
 from curate.kept_samples import KeptSamples
-from curate.output_shards import FilterMarker, OutputPlan, filtered_folder, marker_path, stats_of
+from curate.output_shards import (
+    FilterMarker,
+    OutputPlan,
+    filtered_folder,
+    marker_path,
+    stats_of,
+)
 from curate.outputs import Store, Written
-from curate.shards import Shard, open_shard, read_range
+from curate.ranges import copy_ranges, merge_ranges
+from curate.shards import Shard, open_shard
 from curate.sidecar import concat_sidecars, join_sidecar
-from curate.tar_headers import parse_header
+from curate.tar_headers import BLOCK
 
-COPY_BYTES: Final = 8 * 1024 * 1024
-"""Largest piece read at once: large enough to amortise requests, small beside a worker's memory."""
-
-TAR_BLOCK: Final = 512
 TAR_RECORD: Final = 10_240
 """Archives end with two zero blocks and are padded to whole records, as tar writes them."""
 
 
-def merge_ranges(ranges: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """Join (offset, size) ranges, in order, where one begins at the end of the one before it."""
-    start, size = 0, 0
-    for offset, length in ranges:
-        if size and offset == start + size:
-            size += length
-            continue
-        if size:
-            yield start, size
-        start, size = offset, length
-    if size:
-        yield start, size
-
-
-def write_filtered(store: Store, kept: KeptSamples, plan: OutputPlan) -> FilterMarker:
+def write_filtered(
+    store: Store, kept: KeptSamples, plan: OutputPlan, *, hashed: bool = False
+) -> FilterMarker:
     """Write one output shard, its sidecar and stats, and commit it with a marker.
 
     Args:
         store: the run directory.
         kept: which samples are kept, and where they lie.
         plan: which of them, in which order.
+        hashed: whether the marker tells the tar's SHA-256, which takes longer than copying it.
 
     Raises:
         ShardError: an input shard cannot be read, or changed since it was read.
@@ -56,24 +48,20 @@ def write_filtered(store: Store, kept: KeptSamples, plan: OutputPlan) -> FilterM
     stem = f"{filtered_folder(kept.name)}/{plan.name}"
     tables: list[pa.Table] = []
     notes: dict[str, Any] = {}
-    with store.create(f"{stem}.tar") as sink:
+    with store.create(f"{stem}.tar", hashed=hashed) as sink:
         for piece in plan.pieces:
-            rows = kept.rows(store, piece)
-            shard, remedy = kept.source(store, piece.shard), kept.remedy(piece.shard)
-            ranges = zip(rows["tar_offset"].to_pylist(), rows["tar_size"].to_pylist(), strict=True)
-            with open_shard(shard) as source:
-                check_unchanged(source, shard, remedy)
-                for data in _copy(source, merge_ranges(ranges), shard, remedy):
-                    sink.write(data)
+            rows, shard = kept.rows(store, piece), kept.source(store, piece.shard)
+            _copy_samples(rows, shard, sink, kept.remedy(piece.shard))
             table, note = join_sidecar(rows, shard)
             tables.append(table)
             notes |= {f"{piece.shard}: sidecar": note} if note else {}
-        sink.write(bytes(2 * TAR_BLOCK))
+        sink.write(bytes(2 * BLOCK))
         sink.write(bytes(-sink.size % TAR_RECORD))
     sidecar = concat_sidecars(tables)
     outputs = (
         Written(f"{stem}.tar", sink.size, sink.hexdigest()),
-        store.write_table(f"{stem}.parquet", sidecar),
+        # Keys and uids are what fills it, and none of them repeats.
+        store.write_table(f"{stem}.parquet", sidecar, use_dictionary=False),
         store.write_json(f"{stem}_stats.json", stats_of(plan.samples)),
     )
     marker = FilterMarker(plan.name, kept.identity, plan.samples, plan.pieces, notes, outputs)
@@ -85,6 +73,16 @@ def write_filtered(store: Store, kept: KeptSamples, plan: OutputPlan) -> FilterM
     return marker
 
 
+def _copy_samples(rows: pa.Table, shard: Shard, sink: HashingFile, remedy: str) -> None:
+    ranges = zip(rows["tar_offset"].to_pylist(), rows["tar_size"].to_pylist(), strict=True)
+    with open_shard(shard, ahead=False) as source:
+        check_unchanged(source, shard, remedy)
+        try:
+            copy_ranges(source, list(merge_ranges(ranges)), sink.write, remedy)
+        except ShardError as exc:
+            raise ShardError(f"{shard.url}: {exc}") from exc
+
+
 def check_unchanged(source: BinaryIO, shard: Shard, remedy: str) -> None:
     """Refuse an input shard whose size is not what it was. Raises ShardError."""
     size = source.seek(0, 2)
@@ -93,22 +91,3 @@ def check_unchanged(source: BinaryIO, shard: Shard, remedy: str) -> None:
             f"{shard.url} has {size} bytes, but had {shard.size} when it was read: it changed;"
             f" {remedy}"
         )
-
-
-def _copy(
-    source: BinaryIO, ranges: Iterable[tuple[int, int]], shard: Shard, remedy: str
-) -> Iterator[bytes]:
-    for offset, size in ranges:
-        done = 0
-        while done < size:
-            try:
-                data = read_range(source, offset + done, min(COPY_BYTES, size - done))
-            except ShardError as exc:
-                raise ShardError(f"{shard.url}: {exc}") from exc
-            if done == 0 and parse_header(data[:TAR_BLOCK]) is None:
-                raise ShardError(
-                    f"{shard.url}: no tar header at byte {offset}, where one was when it was read;"
-                    f" {remedy}"
-                )
-            yield data
-            done += len(data)

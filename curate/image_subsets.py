@@ -21,7 +21,7 @@ from curate.config import digest
 from curate.deciding import count_decisions
 from curate.duplicates import Duplicates, find_duplicates
 from curate.image_index import IMAGES, images_of, read_index
-from curate.kept_samples import take_kept
+from curate.kept_samples import DECIDED, take_kept
 from curate.manifest import Counts, RunDir
 from curate.numerics.keys import UidArray
 from curate.numerics.selection import KEPT
@@ -64,7 +64,7 @@ class ImageSubset:
 
     def rows(self, store: Store, piece: Piece) -> pa.Table:
         """The index rows of a piece."""
-        decisions = store.read_table(decisions_path(self.name, piece.shard))
+        decisions = store.read_table(decisions_path(self.name, piece.shard), list(DECIDED))
         index = read_index(images_of(RunDir(store)).store, piece.shard)
         return take_kept(index, decisions, piece, self.name)
 

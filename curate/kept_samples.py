@@ -7,9 +7,8 @@ from metadata, `image_subsets` does, from the index of the shards that were down
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
-import numpy as np
 import pyarrow as pa
 
 from curate import subsets
@@ -17,9 +16,13 @@ from curate.errors import AccountingError
 from curate.manifest import RunDir
 from curate.output_shards import Piece
 from curate.outputs import Store
-from curate.score_tables import read_scores
+from curate.score_tables import read_columns
 from curate.shards import Shard
+from curate.sidecar import OWN_COLUMNS
 from curate.subsets import Subset
+
+DECIDED: Final = ("index", "key", "kept")
+"""Columns of decisions that `take_kept` looks at."""
 
 
 class KeptSamples(Protocol):
@@ -83,9 +86,11 @@ class ScoredSamples:
         return Shard(shard, marker.url, marker.size)
 
     def rows(self, store: Store, piece: Piece) -> pa.Table:
-        """The score rows of a piece."""
-        decisions = subsets.read_decisions(store, self.subset, piece.shard)
-        return take_kept(read_scores(store, piece.shard), decisions, piece, self.name)
+        """The score rows of a piece, as far as a filtered shard needs them."""
+        decisions = subsets.read_decisions(store, self.subset, piece.shard, list(DECIDED))
+        wanted = ["index", "tar_offset", "tar_size", *OWN_COLUMNS]
+        rows = read_columns(store, piece.shard, wanted, strict=False)
+        return take_kept(rows, decisions, piece, self.name)
 
     def remedy(self, shard: str) -> str:
         """What to do if an input shard is not what was scored."""
@@ -103,9 +108,10 @@ def take_kept(rows: pa.Table, decisions: pa.Table, piece: Piece, subset: str) ->
             f"shard {piece.shard}: the decisions of subset {subset} belong to other rows; run"
             " `curate select` again"
         )
-    kept = np.flatnonzero(decisions["kept"].to_numpy(zero_copy_only=False))
-    if piece.last > len(kept):
+    # All in Arrow: a numpy array would make it import pandas, a quarter of a second per worker.
+    kept = rows.filter(decisions["kept"])
+    if piece.last > kept.num_rows:
         raise AccountingError(
-            f"shard {piece.shard}: {len(kept)} samples are kept, the plan asks for {piece.last}"
+            f"shard {piece.shard}: {kept.num_rows} samples are kept, the plan asks for {piece.last}"
         )
-    return rows.take(pa.array(kept[piece.first : piece.last]))
+    return kept.slice(piece.first, piece.last - piece.first)

@@ -25,7 +25,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from curate import listing, retrying
 from curate.errors import OutputError
-from curate.hashing_file import HashingFile, refusals
+from curate.hashing_file import EagerFile, HashingFile, refusals, sync_folder
 from curate.remote_file import RemoteFile
 from curate.retrying import is_missing, is_transient
 
@@ -42,12 +42,12 @@ class Written:
     Attributes:
         path: relative to the run directory.
         size: bytes.
-        sha256: hex digest of the content.
+        sha256: hex digest of the content; None where it was not taken (`output.checksums`).
     """
 
     path: str
     size: int
-    sha256: str
+    sha256: str | None
 
 
 class Store:
@@ -84,6 +84,14 @@ class Store:
         except FileNotFoundError:
             return False
         return True
+
+    def size(self, relative: str) -> int:
+        """Bytes of a file, without reading it. Raises FileNotFoundError, and IsADirectoryError."""
+        path = self.path(relative)
+        info = self._ask(lambda: self.fs.info(path), path)
+        if info["type"] != "file":
+            raise IsADirectoryError(f"{path} is a folder, where a file should be")
+        return int(info["size"])
 
     def names(self, relative: str, suffix: str, expected: Sequence[str] = ()) -> list[str]:
         """List the files of a folder that end in `suffix`, sorted; empty without the folder.
@@ -178,8 +186,12 @@ class Store:
                 f"{self.path(relative)} is not valid JSON ({exc}); delete it and run again"
             ) from exc
 
-    def read_table(self, relative: str, columns: list[str] | None = None) -> pa.Table:
+    def read_table(
+        self, relative: str, columns: list[str] | None = None, *, strict: bool = True
+    ) -> pa.Table:
         """Read a Parquet file, whole or some columns, without reading the others.
+
+        With `strict` every one of these columns must be there.
 
         Raises:
             FileNotFoundError: it is not there.
@@ -188,10 +200,12 @@ class Store:
         # Opened apart: what goes wrong from here on is the content's fault, not the storage's.
         with self._open(relative) as file:
             try:
-                if columns is None:
-                    return pq.read_table(pa.BufferReader(file.read()))
-                with pq.ParquetFile(file) as parquet:
+                # Not by `read_table`, which imports pandas, and takes twice as long.
+                whole = columns is None
+                with pq.ParquetFile(pa.BufferReader(file.read()) if whole else file) as parquet:
                     table = parquet.read(columns=columns, use_threads=False)
+                if columns is None or not strict:
+                    return table
                 return table.select(columns)  # Arrow leaves out in silence what is not there
             except (pa.ArrowException, OSError, ValueError, KeyError) as exc:
                 if not self.is_local and is_transient(exc):  # the content is not to blame
@@ -221,25 +235,28 @@ class Store:
     # --- writing ---------------------------------------------------------------------------
 
     @contextmanager
-    def create(self, relative: str) -> Iterator[HashingFile]:
+    def create(self, relative: str, *, hashed: bool = True) -> Iterator[HashingFile]:
         """Open a new file for writing; it takes its place when the block ends without an error.
+
+        With `hashed` its SHA-256 is taken meanwhile.
 
         Raises:
             OutputError: the disk is full or the store refused; nothing is left behind.
         """
         target = self.path(relative)
-        with self._create_local(target) if self.is_local else self._create_remote(target) as file:
+        create = self._create_local if self.is_local else self._create_remote
+        with create(target, hashed) as file:
             yield file
 
     @contextmanager
-    def _create_local(self, target: str) -> Iterator[HashingFile]:
+    def _create_local(self, target: str, hashed: bool) -> Iterator[HashingFile]:
         final = Path(target)
         temporary = final.with_name(f"{final.name}.{uuid.uuid4().hex[:8]}{TEMPORARY_SUFFIX}")
         with refusals(target):
             final.parent.mkdir(parents=True, exist_ok=True)
             file = temporary.open("xb")
         try:
-            yield HashingFile(file, target)
+            yield HashingFile(EagerFile(file), target, hashed=hashed)
             with refusals(target):
                 file.flush()
                 os.fsync(file.fileno())
@@ -251,15 +268,15 @@ class Store:
             temporary.unlink(missing_ok=True)
             raise
         with refusals(target):
-            _sync_folder(final.parent)
+            sync_folder(final.parent)
 
     @contextmanager
-    def _create_remote(self, target: str) -> Iterator[HashingFile]:
+    def _create_remote(self, target: str, hashed: bool) -> Iterator[HashingFile]:
         # Staged on the local disk: an upload that an exception closes could commit half an object.
         with tempfile.TemporaryDirectory(prefix="curate-") as folder:
             staged = Path(folder) / "object"
             with staged.open("xb") as file:
-                yield HashingFile(file, target)
+                yield HashingFile(file, target, hashed=hashed)
             with refusals(self.fs.unstrip_protocol(target)):
                 # Repeated whole: until an upload completes, nothing of it is to be seen.
                 seconds = retrying.RETRY.upload_seconds(staged.stat().st_size)
@@ -285,9 +302,9 @@ class Store:
         """Write JSON with sorted keys, so that equal values are equal bytes."""
         return self.write_bytes(relative, json_bytes(value))
 
-    def write_table(self, relative: str, table: pa.Table) -> Written:
-        """Write a Parquet file; equal tables give equal bytes."""
-        return self.write_bytes(relative, table_bytes(table))
+    def write_table(self, relative: str, table: pa.Table, **options: Any) -> Written:
+        """Write a Parquet file; equal tables give equal bytes. Options are those of Arrow."""
+        return self.write_bytes(relative, table_bytes(table, **options))
 
 
 def json_bytes(value: Any) -> bytes:
@@ -295,16 +312,8 @@ def json_bytes(value: Any) -> bytes:
     return json.dumps(value, sort_keys=True, indent=1, ensure_ascii=False).encode() + b"\n"
 
 
-def table_bytes(table: pa.Table) -> bytes:
+def table_bytes(table: pa.Table, **options: Any) -> bytes:
     """A table as a Parquet file."""
     sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, **PARQUET_OPTIONS)
+    pq.write_table(table, sink, **PARQUET_OPTIONS, **options)
     return memoryview(sink.getvalue()).tobytes()
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -133,6 +133,11 @@ def print_findings(out: Console, findings: Findings) -> None:
         f"checked {findings.shards} shards, {findings.samples:,} samples, {findings.files} files:"
         f" {len(findings.problems) or 'no'} problems"
     )
+    if findings.unhashed:
+        out.print(
+            f"of {findings.unhashed} tars without a checksum only the size was compared; --deep"
+            " compares them with the input, byte for byte"
+        )
 
 
 def print_subset_findings(out: Console, findings: SubsetFindings) -> None:

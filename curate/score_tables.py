@@ -26,14 +26,22 @@ def read_scores(store: Store, shard: str, columns: Sequence[str] | None = None) 
     )
 
 
-def read_columns(store: Store, shard: str, columns: list[str] | None) -> pa.Table:
+def read_columns(
+    store: Store, shard: str, columns: list[str] | None, *, strict: bool = True
+) -> pa.Table:
     """Read these columns, or all of them, of one shard's scores, and nothing else of the file.
+
+    Args:
+        store: the run directory.
+        shard: id.
+        columns: names.
+        strict: whether every one of them must be there.
 
     Raises:
         OutputError: they are missing or damaged.
     """
     try:
-        return store.read_table(f"{SCORES}/{shard}.parquet", columns=columns)
+        return store.read_table(f"{SCORES}/{shard}.parquet", columns=columns, strict=strict)
     except FileNotFoundError as exc:
         raise OutputError(
             f"{store.path(SCORES)}/{shard}.parquet is missing although the shard is committed;"

@@ -117,11 +117,15 @@ def shard_ids(urls: Sequence[str]) -> dict[str, str]:
 # --- bytes ----------------------------------------------------------------------------------
 
 
-def open_shard(shard: Shard) -> BinaryIO:
+def open_shard(shard: Shard, *, ahead: bool = True) -> BinaryIO:
     """Open a shard for buffered reading from its beginning.
 
     One of an object store resumes after transient errors, see `remote_file`; one on a disk does
     not, where an error of reading is there to stay.
+
+    Args:
+        shard: which.
+        ahead: whether a store is asked for more than is read, since it is read on.
 
     Raises:
         ShardError: it cannot be opened; the message names the URL.
@@ -129,20 +133,21 @@ def open_shard(shard: Shard) -> BinaryIO:
     try:
         if is_local(shard.url):
             return Path(shard.url).open("rb", buffering=LOCAL_BUFFER)
-        return cast("BinaryIO", open_remote(shard.url))
+        return cast("BinaryIO", open_remote(shard.url, ahead=ahead))
     except Exception as exc:  # drivers raise their own, unrelated classes
         raise ShardError(
             f"{shard.url}: cannot be opened: {exc!r}; check that it exists and may be read"
         ) from exc
 
 
-def open_remote(url: str) -> RemoteFile:
-    """Open a file of a store for reading. Raises what its driver raises."""
+def open_remote(url: str, *, ahead: bool = True) -> RemoteFile:
+    """Open a file of a store for reading, see `open_shard`. Raises what its driver raises."""
     # `fsspec.open` would hand these options to the driver itself, and that of S3 refuses them.
     filesystem, path = filesystem_of(url)
 
     def opened() -> Any:
-        return filesystem.open(path, "rb", block_size=REMOTE_BLOCK, cache_type="readahead")
+        cache = "readahead" if ahead else "none"
+        return filesystem.open(path, "rb", block_size=REMOTE_BLOCK, cache_type=cache)
 
     def streamed() -> Any:
         return filesystem.open(path, "rb", block_size=0)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from curate.errors import ShardError
@@ -37,31 +39,51 @@ def join_sidecar(rows: pa.Table, shard: Shard) -> tuple[pa.Table, str | None]:
         data = read_beside(shard, ENDING)
         if data is None:
             return own, "there is none"
-        table = pq.read_table(pa.BufferReader(data))
+        table = _read(data)
     except (ShardError, pa.ArrowException, OSError, ValueError) as exc:
         return own, f"cannot be read: {exc}"
     if "key" not in table.column_names:
         return own, "has no `key` column"
-    if not (pa.types.is_string(table["key"].type) or pa.types.is_large_string(table["key"].type)):
+    if not _is_text(table["key"].type):
         return own, f"its `key` is {table['key'].type}, expected string"
     return _join(own, table)
 
 
+def _read(data: bytes) -> pa.Table:
+    # Not by `pq.read_table`, which imports pandas, and takes twice as long.
+    with pq.ParquetFile(pa.BufferReader(data)) as parquet:
+        table = parquet.read(use_threads=False)
+    if repeated := [name for name, n in Counter(table.column_names).items() if n > 1]:
+        raise ValueError(f"columns of the same name: {', '.join(map(repr, repeated))}")
+    return table
+
+
 def _join(own: pa.Table, table: pa.Table) -> tuple[pa.Table, str | None]:
-    position = {key: i for i, key in reversed(list(enumerate(table["key"].to_pylist())))}
-    at = [position.get(key) for key in own["key"].to_pylist()]
-    joined = table.take(pa.array(at, pa.int64()))
+    theirs = table["key"]
+    # Of a key that occurs twice, the first row.
+    at = pc.index_in(own["key"].cast(theirs.type), value_set=theirs)
+    joined = table.take(at)
     notes = []
-    if missing := sum(i is None for i in at):
-        notes.append(f"{missing} kept samples are not in it")
-    if "uid" in joined.column_names:
-        pairs = zip(own["uid"].to_pylist(), joined["uid"].to_pylist(), strict=True)
-        if differing := sum(theirs not in (None, ours) for ours, theirs in pairs):
-            notes.append(f"{differing} uids differ from the tar's")
+    if at.null_count:
+        notes.append(f"{at.null_count} kept samples are not in it")
+    if "uid" in joined.column_names and (differing := _differing(own["uid"], joined["uid"])):
+        notes.append(f"{differing} uids differ from the tar's")
     columns = {name: own[name] for name in ("key", "uid")}
     columns |= {name: joined[name] for name in joined.column_names if name not in own.column_names}
     columns |= {name: own[name] for name in own.column_names if name not in columns}
     return pa.table(columns), "; ".join(notes) or None
+
+
+def _differing(ours: pa.ChunkedArray, theirs: pa.ChunkedArray) -> int:
+    """Rows where theirs are not null, and not ours."""
+    if not _is_text(theirs.type):
+        return int(len(theirs) - theirs.null_count)
+    differing: int | None = pc.sum(pc.not_equal(ours.cast(theirs.type), theirs)).as_py()
+    return differing or 0
+
+
+def _is_text(found: pa.DataType) -> bool:
+    return bool(pa.types.is_string(found) or pa.types.is_large_string(found))
 
 
 def concat_sidecars(tables: Sequence[pa.Table]) -> pa.Table:
@@ -82,6 +104,8 @@ def concat_sidecars(tables: Sequence[pa.Table]) -> pa.Table:
 
 
 def _go_together(types: Sequence[pa.DataType]) -> bool:
+    if all(one == types[0] for one in types):
+        return True
     schemas = [pa.schema([("x", one)]) for one in types]
     try:
         pa.unify_schemas(schemas, promote_options="permissive")

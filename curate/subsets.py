@@ -224,11 +224,17 @@ def find(run: RunDir, name: str, rules: Rules, pool: ScoredPool | None = None) -
     return found
 
 
-def read_decisions(store: Store, subset: Subset, shard: str) -> pa.Table:
-    """Read one shard's decisions. Raises OutputError if they are missing or damaged."""
+def read_decisions(
+    store: Store, subset: Subset, shard: str, columns: list[str] | None = None
+) -> pa.Table:
+    """Read one shard's decisions, or some columns of them.
+
+    Raises:
+        OutputError: they are missing or damaged.
+    """
     relative = f"{subset.folder}/decisions/{shard}.parquet"
     try:
-        return store.read_table(relative)
+        return store.read_table(relative, columns)
     except FileNotFoundError as exc:
         raise OutputError(
             f"{store.path(relative)} is missing; delete {subset.folder} and run `curate select`"

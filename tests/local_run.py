@@ -137,13 +137,17 @@ class NoTally:
 
 
 def filter_locally(
-    store: Store, subset: Subset | KeptSamples, samples_per_shard: int | None = None
+    store: Store,
+    subset: Subset | KeptSamples,
+    samples_per_shard: int | None = None,
+    *,
+    hashed: bool = False,
 ) -> dict[str, str]:
     """Write filtered shards as `curate filter` does; returns output shard -> error."""
     kept = ScoredSamples(subset) if isinstance(subset, Subset) else subset
     plans = list(plan_outputs(kept.per_shard(store), samples_per_shard))
     done = begin_outputs(store, kept.name, kept.identity, samples_per_shard)
-    worker = FilterWorker(store, kept, NoTally())
+    worker = FilterWorker(store, kept, NoTally(), hashed=hashed)
     errors = {}
     for plan in plans:
         if plan.name not in done:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import itertools
 import json
+import os
+import re
 import shutil
 import subprocess
 import tarfile
@@ -28,13 +31,16 @@ from open_clip_train.data import get_dataset_size
 from curate import filtering
 from curate.config import Rules
 from curate.encoder import Encoder
-from curate.errors import AccountingError, OutputError, ShardError
-from curate.filtering import merge_ranges, write_filtered
+from curate.errors import AccountingError, OutputError
+from curate.filtering import write_filtered
+from curate.hashing_file import EagerFile
 from curate.kept_samples import ScoredSamples
 from curate.manifest import RunDir
 from curate.output_shards import OutputPlan, Piece, meta_of, plan_outputs, read_marker
 from curate.outputs import Store
+from curate.ranges import merge_ranges
 from curate.schema import METADATA_COLUMNS, SCORE_COLUMNS
+from curate.verification import verify
 
 KEEP_ALL = Rules(all=())
 HALF = Rules.model_validate({"all": [{"clip_score": {"drop_lowest": 0.4}}]})
@@ -438,14 +444,73 @@ def test_an_input_that_vanished_is_named_and_the_rest_is_written(scored_run: Loc
     assert [p.stem for p in outputs_of(scored_run)] == ["00001", "00002"]
 
 
-def test_a_short_read_names_the_shard(scored_run: LocalRun) -> None:
-    class Short(io.BytesIO):
-        def read(self, size: int | None = -1) -> bytes:
-            return super().read(min(size or 0, max(0, 600 - self.tell())))
+def test_a_short_read_names_the_shard(
+    scored_run: LocalRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subset, path = scored_run.select(KEEP_ALL), Path(scored_run.shards[1].url)
+    path.write_bytes(path.read_bytes()[:3000])  # between the check of its size and the copy
+    monkeypatch.setattr(filtering, "check_unchanged", lambda *given: None)
+    errors = filter_locally(scored_run.store, subset)
+    assert list(errors) == ["00001"]
+    assert re.search(r"00001\.tar: short read", errors["00001"])
+    assert not list(scored_run.folder.rglob("00001.tar*"))
 
-    shard = scored_run.shards[0]
-    with pytest.raises(ShardError, match=r"00000\.tar"):
-        list(filtering._copy(Short(Path(shard.url).read_bytes()), [(0, 5000)], shard, "x"))
+
+@pytest.mark.parametrize("hashed", [False, True])
+def test_a_disk_without_room_for_the_tar_is_the_outputs_fault(
+    scored_run: LocalRun, monkeypatch: pytest.MonkeyPatch, hashed: bool
+) -> None:
+    real = EagerFile.write
+
+    def full(self: EagerFile, data: bytes) -> int:
+        if "00000.tar" in self._file.name:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(self, data)
+
+    subset = scored_run.select(KEEP_ALL)
+    with monkeypatch.context() as patch:
+        patch.setattr(EagerFile, "write", full)
+        with pytest.raises(OutputError, match=r"shards/default/00000\.tar could not be written"):
+            filter_locally(scored_run.store, subset, hashed=hashed)
+    assert not list((scored_run.folder / "shards/default").iterdir())
+    assert filter_locally(scored_run.store, subset, hashed=hashed) == {}
+
+
+# --- checksums ------------------------------------------------------------------------------
+
+
+def test_a_checksum_changes_nothing_but_the_marker(scored_run: LocalRun) -> None:
+    subset = scored_run.select(HALF)
+    filter_locally(scored_run.store, subset, 4)
+    plain = tree(scored_run.folder)
+    shutil.rmtree(scored_run.folder / "shards")
+    shutil.rmtree(scored_run.folder / "state/shards")
+    filter_locally(scored_run.store, subset, 4, hashed=True)
+    hashed = tree(scored_run.folder)
+    assert {name for name in plain if plain[name] != hashed.get(name)} == {
+        f"state/shards/default/{path.stem}.json" for path in outputs_of(scored_run)
+    }
+    for path in outputs_of(scored_run):
+        one, other = (
+            json.loads(files[f"state/shards/default/{path.stem}.json"]) for files in (plain, hashed)
+        )
+        assert one["outputs"][0].pop("sha256") is None
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        assert other["outputs"][0].pop("sha256") == digest
+        assert one == other
+        assert one["outputs"][0]["size"] == path.stat().st_size
+
+
+def test_shards_in_place_stay_whatever_is_asked_of_checksums(scored_run: LocalRun) -> None:
+    subset = scored_run.select(HALF)
+    filter_locally(scored_run.store, subset, 4)
+    (scored_run.folder / "state/shards/default/00001.json").unlink()
+    before = tree(scored_run.folder)
+    filter_locally(scored_run.store, subset, 4, hashed=True)
+    after = tree(scored_run.folder)
+    assert set(after) - set(before) == {"state/shards/default/00001.json"}
+    assert {name for name in before if before[name] != after[name]} == set()
+    assert verify(scored_run.run, deep=True).problems == []
 
 
 # --- repetition -----------------------------------------------------------------------------
@@ -496,10 +561,10 @@ def test_a_disk_that_fills_up_leaves_no_half_shard(
     subset = scored_run.select(KEEP_ALL)
     real = Store.write_table
 
-    def full(self: Store, relative: str, table: pa.Table) -> Any:
+    def full(self: Store, relative: str, table: pa.Table, **options: Any) -> Any:
         if relative.startswith("shards/"):
             raise OutputError(f"{relative} could not be written: no space left")
-        return real(self, relative, table)
+        return real(self, relative, table, **options)
 
     with monkeypatch.context() as patch:
         patch.setattr(Store, "write_table", full)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import random
+import tarfile
 import threading
 import traceback
 from collections import Counter
@@ -21,6 +22,7 @@ from curate import retrying, shards
 from curate.errors import ConfigError, OutputError, ShardError
 from curate.outputs import Store
 from curate.places import check_protocol
+from curate.ranges import copy_ranges
 from curate.samples import Sample, SamplePolicy, ShardReader
 from curate.shards import Shard, list_shards, open_shard, read_beside, read_range
 
@@ -148,12 +150,27 @@ def test_a_shard_is_read_whole_whatever_the_server_can(address: str, manner: str
         assert Handler.requests[f"{manner} GET"] <= 2
 
 
+@pytest.mark.parametrize("ahead", [True, False])
 @pytest.mark.parametrize("manner", ["ranges", "silent", "no-ranges", "sizeless"])
-def test_parts_are_read_from_the_middle_whatever_the_server_can(address: str, manner: str) -> None:
-    with open_shard(shard_at(address, manner)) as file:
+def test_parts_are_read_from_the_middle_whatever_the_server_can(
+    address: str, manner: str, ahead: bool
+) -> None:
+    with open_shard(shard_at(address, manner), ahead=ahead) as file:
         assert file.seek(0, io.SEEK_END) == len(TAR)
         for offset, size in ((len(TAR) - 700, 700), (512, 100_000), (2_000_000, 10)):
             assert read_range(file, offset, size) == TAR[offset : offset + size]
+
+
+def test_what_is_not_read_on_is_asked_for_exactly_and_at_once(address: str) -> None:
+    with open_shard(shard_at(address, "ranges"), ahead=False) as file:
+        before = Handler.requests["ranges GET"]
+        out = bytearray()
+        with tarfile.open(fileobj=io.BytesIO(TAR)) as tar:
+            begins = [member.offset for member in tar if member.name.endswith(".jpg")]
+        wanted = [(begins[0], 700_416), (begins[2], 5120), (begins[3], 512)]
+        copy_ranges(file, wanted, out.extend, "x")
+        assert out == b"".join(TAR[offset : offset + size] for offset, size in wanted)
+        assert Handler.requests["ranges GET"] == before + 1
 
 
 def read_all(shard: Shard) -> Counter[str]:

@@ -74,13 +74,13 @@ def arm(module):
     from contextlib import contextmanager
 
     @contextmanager
-    def watched(self, relative):
+    def watched(self, relative, **options):
         hit = re.fullmatch(pattern, relative)
         if hit and place == "before":
             die()
         if re.fullmatch(r"state/\\d+\\.json", relative):
             time.sleep(pace)
-        with create(self, relative) as sink:
+        with create(self, relative, **options) as sink:
             if hit and place == "middle":
                 sink.__class__ = Half
             yield sink

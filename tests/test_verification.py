@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -38,7 +39,7 @@ def filtered_run(pristine_run: LocalRun, tmp_path_factory: pytest.TempPathFactor
     folder = tmp_path_factory.mktemp("filtered")
     shutil.copytree(pristine_run.folder, folder / "run")
     made = pristine_run.moved(Store(str(folder / "run")))
-    filter_locally(made.store, made.select(RULES), 5)
+    filter_locally(made.store, made.select(RULES), 5, hashed=True)
     return made
 
 
@@ -382,6 +383,42 @@ def test_bytes_behind_the_last_sample_are_found(made: LocalRun) -> None:
     data = (made.folder / "shards/default/00000.tar").read_bytes()
     reseal(made, "00000", data + b"stowaway".ljust(512, b"\0"))
     assert "follow the last sample" in problems(made, deep=True)
+
+
+def test_tars_without_checksums_are_compared_with_their_inputs(made: LocalRun) -> None:
+    for folder in ("shards", "state/shards"):
+        shutil.rmtree(made.folder / folder)
+    filter_locally(made.store, made.select(RULES), 5)
+    for deep, unhashed in ((False, 2), (True, 0)):
+        found = verify(made.run, deep)
+        assert (found.problems, found.unhashed) == ([], unhashed)
+    path = made.folder / "shards/default/00001.tar"
+    data = path.read_bytes()
+    path.write_bytes(data[:-1])
+    assert f"is not what was written ({len(data) - 1} bytes" in problems(made)
+    path.write_bytes(flip(data))
+    found = verify(made.run)
+    assert (found.problems, found.unhashed) == ([], 2)
+    found = verify(made.run, deep=True)
+    (problem,) = found.problems
+    assert re.search(r"shards/default/00001\.tar: members of .* differ from", problem)
+    assert found.unhashed == 1
+    path.unlink()
+    path.mkdir()
+    assert "shards/default/00001.tar is a folder" in problems(made)
+
+
+def test_an_input_that_is_gone_leaves_tars_without_checksums_unchecked(
+    scored_run: LocalRun,
+) -> None:
+    filter_locally(scored_run.store, scored_run.select(RULES), 5)
+    Path(scored_run.shards[0].url).unlink()
+    found = verify(scored_run.run, deep=True)
+    assert found.unhashed >= 1
+    assert re.search(
+        r"shards/default/00000\.tar: not compared with its input: \S*00000\.tar: cannot be opened",
+        "\n".join(found.problems),
+    )
 
 
 def test_an_input_that_changed_or_vanished_is_named(scored_run: LocalRun) -> None:

@@ -78,10 +78,10 @@ def arm_outputs(module: Any, board: Board) -> None:
     create = module.Store.create
 
     @contextmanager
-    def watched(self: Any, relative: str) -> Iterator[Any]:
+    def watched(self: Any, relative: str, **options: Any) -> Iterator[Any]:
         if board.is_gate("before", relative):
             board.wait()
-        with create(self, relative) as sink:
+        with create(self, relative, **options) as sink:
             if board.read().full == PurePosixPath(relative).name:
                 sink._raw = _Full()
             elif board.is_gate("half", relative):
@@ -115,13 +115,13 @@ def arm_shards(module: Any, board: Board) -> None:
     """Wait before chosen shards are opened; die of others."""
     open_shard = module.open_shard
 
-    def watched(shard: Any) -> Any:
+    def watched(shard: Any, **options: Any) -> Any:
         name = PurePosixPath(shard.url).name
         if board.is_gate("open", name):
             board.wait()
         if board.read().poison == name:
             os.kill(os.getpid(), signal.SIGKILL)
-        return open_shard(shard)
+        return open_shard(shard, **options)
 
     module.open_shard = watched
 

@@ -144,6 +144,9 @@ class OutputConfig(Frozen):
     )
     samples_per_shard: PositiveInt | None = None
     save_embeddings: bool = False
+    checksums: Literal["none", "sha256"] = "none"
+    """Of the tars of filtered shards; everything else is hashed always. Hashing a tar takes longer
+    than copying it, and `curate verify --deep` compares it with its inputs in any case."""
 
 
 class ComputeConfig(Frozen):

@@ -33,7 +33,12 @@ class Filtered:
 
 
 def write_outputs(
-    store: Store, kept: KeptSamples, samples_per_shard: int | None, workers: PlanWorkers
+    store: Store,
+    kept: KeptSamples,
+    samples_per_shard: int | None,
+    workers: PlanWorkers,
+    *,
+    hashed: bool = False,
 ) -> Filtered:
     """Write the output shards that are not committed, and what trainers read beside them.
 
@@ -42,12 +47,15 @@ def write_outputs(
         kept: which samples are kept, and where they lie.
         samples_per_shard: repack to this size; None keeps one output shard per input shard.
         workers: asked where there is something to write.
+        hashed: whether markers tell the SHA-256 of the tars that are written now.
     """
     plans = list(plan_outputs(kept.per_shard(store), samples_per_shard))
     done = begin_outputs(store, kept.name, kept.identity, samples_per_shard)
     todo = [plan for plan in plans if plan.name not in done]
     errors = (
-        _map_plans(store, kept, todo, len(plans) - len(todo), *workers(len(todo))) if todo else {}
+        _map_plans(store, kept, todo, len(plans) - len(todo), *workers(len(todo)), hashed)
+        if todo
+        else {}
     )
     if not errors:
         finish_outputs(store, kept.name, plans)
@@ -61,6 +69,7 @@ def _map_plans(
     before: int,
     workers: int,
     cpus: float,
+    hashed: bool,
 ) -> dict[str, str]:
     names = {plan.number: plan.name for plan in plans}
     task = Task("filter", len(plans), items="shards written", before=before)
@@ -70,6 +79,7 @@ def _map_plans(
             "kept": kept,
             "tally": tally,
             "attempts": tally,
+            "hashed": hashed,
         }
         results = map_rows(list(map(plan_row, plans)), FilterWorker, arguments, workers, cpus)
         return {names[int(row["number"])]: str(row["error"]) for row in results if row["error"]}

@@ -235,6 +235,7 @@ class FilterWorker:
     kept: KeptSamples
     tally: Any
     attempts: Any = None
+    hashed: bool = False
 
     def __call__(self, batch: Batch) -> Batch:
         """Write the output shards of a batch; an input that changed or vanished is an error."""
@@ -253,7 +254,7 @@ class FilterWorker:
     def _write(self, plan: OutputPlan) -> str:
         try:
             with attempt(self.attempts, plan.name, f"output shard {plan.name}"):
-                write_filtered(self.store, self.kept, plan)
+                write_filtered(self.store, self.kept, plan, hashed=self.hashed)
         except ShardError as exc:
             self.tally.add.remote({"shards": 1, "failed": 1})
             return str(exc)

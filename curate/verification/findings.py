@@ -20,11 +20,13 @@ class Findings:
 
     Attributes:
         files, shards, samples: checked.
+        unhashed: tars without a checksum of which nothing but the size was compared.
         problems: one line each, naming the file and what to do.
         counts: totals recomputed from the score columns.
     """
 
     files: int = 0
+    unhashed: int = 0
     shards: int = 0
     samples: int = 0
     problems: list[str] = field(default_factory=list)
@@ -60,12 +62,16 @@ def listed(place: str, problems: Iterator[str]) -> Iterator[str]:
 def verify_files(
     store: Store, files: Iterable[Written], findings: Findings, prefix: str = ""
 ) -> Iterator[str]:
-    """Hold files against the checksums in their marker."""
+    """Hold files against the sizes and checksums in their marker."""
     for written in files:
         findings.files += 1
         path = f"{prefix}{written.path}"
+        sha256: str | None = None
         try:
-            size, sha256 = hash_file(store, written.path)
+            if written.sha256 is None:
+                size = store.size(written.path)
+            else:
+                size, sha256 = hash_file(store, written.path)
         except FileNotFoundError:
             yield f"{path} is missing; delete its marker under {prefix}state/ and run again"
             continue

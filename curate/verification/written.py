@@ -57,9 +57,14 @@ def verify_filtered(run: RunDir, name: str, findings: Findings, deep: bool) -> I
         yield from problems
         sizes[f"{stem}.tar"] = marker.samples
         files |= {written.path.rpartition("/")[2] for written in marker.outputs}
-        if deep and not problems:
+        compared = deep and not problems
+        if compared:
             place = f"shards/{name}/{stem}.tar"
-            yield from listed(place, _compare_members(run, kept, marker, place))
+            unchecked = f"{place}: not compared with its input"
+            problems = list(listed(unchecked, _compare_members(run, kept, marker, place)))
+            yield from problems
+        if not compared or problems:
+            findings.unhashed += sum(written.sha256 is None for written in marker.outputs)
     if sum(sizes.values()) != expected:
         yield (
             f"shards/{name}: {sum(sizes.values())} samples, the subset keeps {expected};"
