@@ -74,11 +74,13 @@ def write_filtered(
 
 
 def _copy_samples(rows: pa.Table, shard: Shard, sink: HashingFile, remedy: str) -> None:
-    ranges = zip(rows["tar_offset"].to_pylist(), rows["tar_size"].to_pylist(), strict=True)
+    offsets, sizes = rows["tar_offset"].to_pylist(), rows["tar_size"].to_pylist()
+    sink.reserve(sum(sizes))
     with open_shard(shard, ahead=False) as source:
         check_unchanged(source, shard, remedy)
         try:
-            copy_ranges(source, list(merge_ranges(ranges)), sink.write, remedy)
+            ranges = list(merge_ranges(zip(offsets, sizes, strict=True)))
+            copy_ranges(source, ranges, sink.write, remedy)
         except ShardError as exc:
             raise ShardError(f"{shard.url}: {exc}") from exc
 

@@ -109,9 +109,32 @@ def test_reads_that_bring_less_than_asked_for_are_continued(
     data, wanted = blocks([(7, 5000), (600, 600), (0, 512)])
     (tmp_path / "x").write_bytes(data)
     preadv = os.preadv
-    monkeypatch.setattr(os, "preadv", lambda fd, into, at: preadv(fd, [into[0][:100]], at))
+    monkeypatch.setattr(os, "preadv", lambda fd, into, *at: preadv(fd, [into[0][:100]], *at))
     with (tmp_path / "x").open("rb") as file:
         assert copied(file, wanted) == data[7:5007] + data[5607:]
+
+
+@pytest.mark.parametrize("refusal", [errno.EAGAIN, errno.EOPNOTSUPP])
+def test_what_is_not_cached_is_told_of_before_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refusal: int
+) -> None:
+    told: list[Range] = []
+
+    def cold(fd: int, into: list[memoryview], at: int, flags: int = 0) -> int:
+        if flags:
+            raise OSError(refusal, os.strerror(refusal))
+        return preadv(fd, into, at)
+
+    preadv = os.preadv
+    monkeypatch.setattr(os, "preadv", cold)
+    monkeypatch.setattr(os, "posix_fadvise", lambda fd, at, size, how: told.append((at, size)))
+    monkeypatch.setattr(ranges, "AHEAD", 3000)
+    data, wanted = blocks([(10, 600), (10, 5000), (10, 700), (10, 2000), (10, 2500)])
+    (tmp_path / "x").write_bytes(data)
+    with (tmp_path / "x").open("rb") as file:
+        assert len(copied(file, wanted)) == 10_800
+    expected = [(offset, min(size, 3000)) for offset, size in wanted]
+    assert told == (expected if refusal == errno.EAGAIN else [])
 
 
 def test_an_input_that_cannot_be_read_is_the_inputs_fault(
