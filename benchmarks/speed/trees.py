@@ -1,14 +1,17 @@
 """The CPU time and the memory of a command with everything it starts, daemons included. Linux.
 
-Ray's daemons outlive the process that starts them, and belong to nobody then. A subreaper inherits
-them, so that what they used is counted when they end.
+What the kernel adds up for a parent (`RUSAGE_CHILDREN`) is not enough: Ray's raylet ignores the end
+of its workers, and what they computed is added to nobody. So every process of the tree is looked at
+a few times a second, and the last that was seen of each is added up. What a process computes after
+its last look is lost, some tenths of a second a process; in differences of two runs it cancels.
+Ray's daemons outlive the process that starts them: a subreaper inherits them, so that they stay in
+the tree.
 """
 
 from __future__ import annotations
 
 import ctypes
 import os
-import resource
 import subprocess
 import threading
 import time
@@ -17,7 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PR_SET_CHILD_SUBREAPER = 36  # of linux/prctl.h
-SECONDS_BETWEEN = 0.5
+SECONDS_BETWEEN = 0.2
+LOOKS_PER_MEMORY = 5  # walking page tables costs more than reading times
+TICK = 1 / os.sysconf("SC_CLK_TCK")  # seconds
 DAEMON_SECONDS = 30.0  # how long daemons may take to notice that their master is gone
 
 
@@ -37,7 +42,7 @@ def run(command: Sequence[str], env: Mapping[str, str] | None = None) -> Cost:
         subprocess.CalledProcessError: it failed; its output is shown.
     """
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    before, begin = _used(), time.perf_counter()
+    begin = time.perf_counter()
     process = subprocess.Popen(
         command,
         env=None if env is None else dict(os.environ) | dict(env),
@@ -45,20 +50,15 @@ def run(command: Sequence[str], env: Mapping[str, str] | None = None) -> Cost:
         stderr=subprocess.STDOUT,
         text=True,
     )
-    peak = _Peak(process.pid)
+    watch = _Watch(process.pid)
     output, _ = process.communicate()
     wall = time.perf_counter() - begin
-    memory = peak.stop()
     _reap()
+    watch.stop()
     if process.returncode:
         print(output)
         raise subprocess.CalledProcessError(process.returncode, list(command))
-    return Cost(wall, _used() - before, memory)
-
-
-def _used() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
+    return Cost(wall, watch.cpu, watch.peak)
 
 
 def _reap() -> None:
@@ -72,22 +72,43 @@ def _reap() -> None:
             time.sleep(0.05)
 
 
-class _Peak:
-    """Watches the proportional set size of a process tree."""
+class _Watch:
+    """Watches the times and the proportional set size of all children of this process."""
 
-    def __init__(self, root: int) -> None:
-        self._root, self._peak, self._done = root, 0, threading.Event()
+    def __init__(self, first: int) -> None:
+        self._seen: dict[tuple[int, int], float] = {}
+        self._done = threading.Event()
+        self.peak = 0
+        self._look([first])
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
 
-    def _watch(self) -> None:
-        while not self._done.wait(SECONDS_BETWEEN):
-            self._peak = max(self._peak, sum(map(_memory, _children(self._root))))
+    @property
+    def cpu(self) -> float:
+        """Seconds that all processes were seen to have computed."""
+        return sum(self._seen.values())
 
-    def stop(self) -> int:
+    def stop(self) -> None:
         self._done.set()
         self._thread.join()
-        return self._peak
+
+    def _watch(self) -> None:
+        looks = 0
+        while not self._done.wait(SECONDS_BETWEEN):
+            tree = _children(os.getpid())[1:]
+            self._look(tree)
+            if looks % LOOKS_PER_MEMORY == 0:
+                self.peak = max(self.peak, sum(map(_memory, tree)))
+            looks += 1
+
+    def _look(self, tree: Sequence[int]) -> None:
+        for pid in tree:
+            try:
+                fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            except (FileNotFoundError, ProcessLookupError):
+                continue  # it ended while we looked
+            user, system, started = int(fields[11]), int(fields[12]), int(fields[19])
+            self._seen[pid, started] = (user + system) * TICK
 
 
 def _children(root: int) -> list[int]:
