@@ -342,6 +342,21 @@ def test_differing_uids_are_noted_and_the_tar_is_trusted(scored_run: LocalRun) -
     assert "1 uids differ" in notes_of(scored_run)["00000: sidecar"]
 
 
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string()])
+def test_sidecars_with_wide_texts_and_uids_that_are_numbers(
+    scored_run: LocalRun, kind: pa.DataType
+) -> None:
+    keys = pa.array(["000000003", "000000001", None, "000000003"], kind)
+    uids = pa.array([7, None, 9, 8])
+    put(scored_run, pa.table({"key": keys, "uid": uids, "n": [1, 2, 3, 4]}))
+    filter_locally(scored_run.store, scored_run.select(KEEP_ALL))
+    rows = {row["key"]: row["n"] for row in sidecar(scored_run).to_pylist()}
+    assert (rows["000000003"], rows["000000001"], rows["000000005"]) == (1, 2, None)
+    note = notes_of(scored_run)["00000: sidecar"]
+    assert "1 uids differ" in note
+    assert f"{len(rows) - 2} kept samples are not in it" in note
+
+
 def raw(data: bytes) -> Any:
     return lambda path: path.write_bytes(data)
 

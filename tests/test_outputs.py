@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from curate import outputs
+from curate import hashing_file, outputs
 from curate.errors import OutputError
 from curate.outputs import TEMPORARY_SUFFIX, Store
 
@@ -302,3 +302,51 @@ def test_the_root_of_a_memory_store_is_no_local_path() -> None:
     store.write_bytes(name, b"1")
     assert fs.cat_file(f"/{name}") == b"1"
     store.remove(name)
+
+
+# --- large files ----------------------------------------------------------------------------
+
+
+def test_the_disk_is_told_to_begin_while_a_large_file_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[tuple[int, int]] = []
+    monkeypatch.setattr(hashing_file, "WRITE_BACK", 1000)
+    monkeypatch.setattr(os, "posix_fadvise", lambda fd, at, size, how: told.append((at, size)))
+    store, data = Store(str(tmp_path)), os.urandom(700)
+    with store.create("x") as file:
+        for _ in range(5):
+            file.write(data)
+            # What was told of is no longer in a buffer of ours.
+            partial = next(tmp_path.glob(f"*{TEMPORARY_SUFFIX}"))
+            assert partial.stat().st_size >= sum(told[-1]) if told else True
+    assert told == [(0, 1400), (1400, 1400)]
+    assert store.read_bytes("x") == 5 * data
+
+
+@pytest.mark.parametrize("room", [0, 10_000, 10**18])
+def test_reserved_room_leaves_no_trace(tmp_path: Path, room: int) -> None:
+    store = Store(str(tmp_path))
+    with store.create("x", hashed=False) as file:
+        file.write(b"abc")
+        file.reserve(room)
+        file.write(b"def")
+    assert file.hexdigest() is None
+    assert file.size == store.size("x") == 6
+    assert store.read_bytes("x") == b"abcdef"
+
+
+def test_sizes_are_those_of_files(store: Store) -> None:
+    store.write_bytes("a/x", b"12345")
+    assert store.size("a/x") == 5
+    with pytest.raises(FileNotFoundError):
+        store.size("a/y")
+    with pytest.raises(IsADirectoryError):
+        store.size("a")
+
+
+def test_columns_that_are_not_there_are_missed_only_if_they_must_be_there(store: Store) -> None:
+    store.write_table("t.parquet", TABLE)
+    assert store.read_table("t.parquet", ["b", "c"], strict=False).column_names == ["b"]
+    with pytest.raises(OutputError):
+        store.read_table("t.parquet", ["b", "c"])
