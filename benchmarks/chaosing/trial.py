@@ -296,6 +296,13 @@ class Suite:
         return folder
 
 
+_OF_FITTING: Final = (
+    *("config.yaml", "manifest.parquet", "reference", "identity.json"),
+    "batch_size.json",
+)
+"""Files and folders that are there once a run is fitted."""
+
+
 def is_there(name: str, start: Start, committed: set[str]) -> bool:
     """Whether a file of a finished run is there at a start.
 
@@ -307,7 +314,7 @@ def is_there(name: str, start: Start, committed: set[str]) -> bool:
     if start == "nothing" or compare.is_moment(name):
         return False
     first, _, rest = name.partition("/")
-    if first in ("config.yaml", "manifest.parquet", "reference", "identity.json"):
+    if first in _OF_FITTING:
         return True
     if first == "subsets" or rest == "duplicates.npz":
         return start == "selected"
