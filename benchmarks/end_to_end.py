@@ -37,7 +37,7 @@ STUB = {
         "layers": 1,
         "width": 32,
         "head_width": 32,
-        "patch_size": 224,
+        "patch_size": 32,
     },
     "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 1, "layers": 1},
 }
