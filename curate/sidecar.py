@@ -34,7 +34,8 @@ def join_sidecar(rows: pa.Table, shard: Shard) -> tuple[pa.Table, str | None]:
         lacks the key), and the score columns, which replace any of the same name. And a note on
         what did not fit, or None.
     """
-    own = rows.select([name for name in OWN_COLUMNS if name in rows.column_names])
+    there = set(rows.column_names)  # asked for each name, Arrow would list them each time
+    own = rows.select([name for name in OWN_COLUMNS if name in there])
     try:
         data = read_beside(shard, ENDING)
         if data is None:
@@ -68,9 +69,11 @@ def _join(own: pa.Table, table: pa.Table) -> tuple[pa.Table, str | None]:
         notes.append(f"{at.null_count} kept samples are not in it")
     if "uid" in joined.column_names and (differing := _differing(own["uid"], joined["uid"])):
         notes.append(f"{differing} uids differ from the tar's")
-    columns = {name: own[name] for name in ("key", "uid")}
-    columns |= {name: joined[name] for name in joined.column_names if name not in own.column_names}
-    columns |= {name: own[name] for name in own.column_names if name not in columns}
+    ours = dict(zip(own.column_names, own.columns, strict=True))
+    columns = {name: ours[name] for name in ("key", "uid")}
+    carried = zip(joined.column_names, joined.columns, strict=True)
+    columns |= {name: column for name, column in carried if name not in ours}
+    columns |= {name: column for name, column in ours.items() if name not in columns}
     return pa.table(columns), "; ".join(notes) or None
 
 
