@@ -121,7 +121,8 @@ class _Disk:
         self._told = 0  # ranges that the operating system knows of
         self._ahead = 0  # bytes of them, since the beginning
         self._passed = 0  # bytes of ranges that were begun
-        self._asks = hasattr(os, "RWF_NOWAIT") and hasattr(os, "posix_fadvise")
+        self._asks = hasattr(os, "RWF_NOWAIT")
+        self._tells = hasattr(os, "posix_fadvise")
 
     def __iter__(self) -> Iterator[Range]:
         for offset, size in self._ranges:
@@ -131,16 +132,18 @@ class _Disk:
     def read(self, into: memoryview, at: int) -> int:
         """Fill a buffer, or the beginning of it; returns 0 at the end of the file. Raises OSError.
 
-        What is cached costs a call; only where something is not, what follows is asked for too.
+        What is cached costs one call. Where something is not, what follows is asked for as well.
         """
         if self._asks:
             try:
                 if read := os.preadv(self._descriptor, [into], at, os.RWF_NOWAIT):
                     return read
-            except BlockingIOError:
-                self._tell()
-            except OSError:  # a file system that does not tell
+            except BlockingIOError:  # not cached
+                pass
+            except OSError:  # a file system that cannot say
                 self._asks = False
+        if self._tells:
+            self._tell()
         return os.preadv(self._descriptor, [into], at)
 
     def _tell(self) -> None:

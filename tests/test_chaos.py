@@ -146,6 +146,24 @@ def test_a_file_waits_where_it_is_told(
     assert armed.read_bytes("state/x.json") == b"12345678"
 
 
+def test_a_tar_that_is_not_hashed_waits_in_its_middle_too(
+    board: Board, armed: ArmedStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+
+    def wait(self: Board) -> None:
+        seen.extend(path.stat().st_size for path in Path(armed.url).rglob("*.partial"))
+
+    monkeypatch.setattr(Board, "wait", wait)
+    board.order(Orders("first", Gate("half", "shards/default/00000.tar")))
+    with armed.create("shards/default/00000.tar", hashed=False) as sink:
+        sink.reserve(3000)
+        sink.write(memoryview(bytes(2000)))
+        sink.write(bytes(1000))
+    assert seen == [1000]
+    assert armed.read_bytes("shards/default/00000.tar") == bytes(3000)
+
+
 def test_a_full_disk_leaves_nothing(board: Board, armed: ArmedStore) -> None:
     board.order(Orders("first", full="x.parquet"))
     with pytest.raises(OutputError, match=r"x\.parquet could not be written: .*; make room") as e:
