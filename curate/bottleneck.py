@@ -154,7 +154,9 @@ def _limiting(
 
 def _advice(limited_by: Limiting, on_cpu: bool) -> str:
     if limited_by == "model":
-        return "add CPUs, or a GPU" if on_cpu else "add GPUs"
+        # Whether kernels fill the GPU is not seen from here; those of small models may not.
+        more = "add GPUs, or, with a small model, compute.embedders_per_gpu"
+        return "add CPUs, or a GPU" if on_cpu else more
     return {
         "decoding": "add workers or CPUs",
         "reading": "use faster storage, or add workers",

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,13 +16,14 @@ from curate.batch_size import (
     BATCH_SIZE,
     GPU_BATCH,
     MEMORY_SHARE,
+    CudaProbe,
     fitting_batch,
     largest_batch,
     probe_batch,
     settle,
     settled,
 )
-from curate.encoder import Encoder
+from curate.encoder import Embeddings, Encoder
 from curate.errors import OutputError
 from curate.outputs import Store
 from curate.text_tower import lengths
@@ -78,6 +82,49 @@ def test_what_is_measured_are_the_costliest_pairs(tiny_encoder: Encoder) -> None
     assert len({row.tobytes() for row in tokens}) == 16
     assert set(lengths(tokens, pad=0).tolist()) == {tiny_encoder.info.context_length}
     assert tiny_encoder.encode(pixels, tokens).text.shape == (16, tiny_encoder.info.dim)
+
+
+class FakeCuda:
+    """What a device reports whose batches take 300 bytes, and 7 for each pair."""
+
+    def __init__(self, encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.calls: list[str] = []
+        self.peak = 0
+        encode = encoder.encode
+
+        def measured(pixels: Any, tokens: Any) -> Embeddings:
+            self.calls.append(f"encode {len(pixels)}")
+            self.peak = max(self.peak, 1000 + 300 + 7 * len(pixels))
+            return encode(pixels, tokens)
+
+        monkeypatch.setattr(encoder, "encode", measured)
+        for name in ("empty_cache", "synchronize", "reset_peak_memory_stats"):
+            monkeypatch.setattr(torch.cuda, name, self.noting(name))
+        monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 1000)
+        monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: self.peak)
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (9000, 20_000))
+
+    def noting(self, name: str) -> Callable[..., None]:
+        def note(*device: Any) -> None:
+            self.calls.append(name)
+            if name == "reset_peak_memory_stats":
+                self.peak = 0
+
+        return note
+
+
+def test_a_gpu_is_measured_by_the_second_of_two_equal_batches(
+    tiny_encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device = FakeCuda(tiny_encoder, monkeypatch)
+    probe = CudaProbe(tiny_encoder, embedders=3)
+    assert probe.peak(4) == 328
+    steps = ["encode 4", "synchronize", "reset_peak_memory_stats", "encode 4", "synchronize"]
+    assert device.calls == steps
+    assert probe.free() == 9000 - 2 * 1000  # the others have not loaded their models yet
+    assert device.calls[-1] == "empty_cache"
+    # A third of 80 % of 7,000 is 1,866; 2 * (300 + 64 * 7) are 1,496.
+    assert fitting_batch(probe, 3, at_once=2) == 64
 
 
 def unasked() -> int:

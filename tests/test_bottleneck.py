@@ -45,7 +45,7 @@ def counts(
             GPU,
             (0.97, 0.02, 0.38, 0.58, 0.02),
             "limited by the model: embedders are busy 97% of the time, workers wait for the model"
-            " 58% of theirs; add GPUs",
+            " 58% of theirs; add GPUs, or, with a small model, compute.embedders_per_gpu",
         ),
         (
             CPU,

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curate import progress as module
+from curate.bottleneck import Setup
 from curate.progress import Task, clock, progress, render
 from curate.terminal import print_line
 
@@ -165,3 +166,13 @@ def test_a_log_that_was_closed_does_not_stop_the_work() -> None:
     with progress(TASK, dict, Closed()):
         done.append(1)
     assert done == [1]
+
+
+def test_the_line_names_what_limits_where_there_is_room() -> None:
+    task = Task("score", 9, setup=Setup(2, 3, 64, "cuda"))
+    times = {"window_ms": 60_000, "embedding_ms": 118_000, "waiting_ms": 90_000}
+    counts = {"shards": 3, "read": 900, "finished": 800, **times}
+    line = render(task, counts, 60.0)
+    assert "· limit: the model ·" in line
+    assert "limit" not in render(task, counts, 60.0, width=len(line) - 1)
+    assert "limit" not in render(Task("score", 9), counts, 60.0)

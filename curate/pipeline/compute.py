@@ -129,7 +129,15 @@ def _per_gpu(config: ComputeConfig, gpus: int) -> int:
     if config.embedders_per_gpu != "auto":
         return config.embedders_per_gpu
     # One fills a GPU, unless more are asked for by number.
-    wanted = 1 if config.embedders == "auto" else -(-config.embedders // gpus)
+    if config.embedders == "auto" or config.embedders <= gpus:
+        return 1
+    wanted, rest = divmod(config.embedders, gpus)
+    if rest and wanted < MOST_PER_GPU:
+        raise ResourceError(
+            f"compute.embedders={config.embedders}, but the cluster has {gpus} GPUs: Ray would fill"
+            f" one GPU after the other and leave some idle; use {wanted * gpus} or"
+            f" {(wanted + 1) * gpus}, or set compute.embedders_per_gpu"
+        )
     return min(wanted, MOST_PER_GPU)
 
 

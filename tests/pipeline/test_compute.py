@@ -118,7 +118,7 @@ def test_familiar_machines(cpus: float, gpus: float, embedders: int, workers: in
         ({"embedders_per_gpu": 2}, 16, 2, 0.5),
         ({"embedders_per_gpu": 3}, 24, 3, 0.3333),
         ({"embedders": 16}, 16, 2, 0.5),
-        ({"embedders": 9}, 9, 2, 0.5),
+        ({"embedders": 3}, 3, 1, 1.0),
         ({"embedders": 32}, 32, MOST_PER_GPU, 0.25),
         ({"embedders": 6, "embedders_per_gpu": 2}, 6, 2, 0.5),
     ],
@@ -154,6 +154,10 @@ def test_what_is_missing_is_said() -> None:
         ResourceError, match=r"embedders=3 with 1 to a GPU needs 3 GPUs, .*embedders_per_gpu to 2"
     ):
         plan_compute(alone, "auto", 64, 2, 10)
+    with pytest.raises(
+        ResourceError, match=r"embedders=11, .* 8 GPUs.* idle; .*8 or 16"
+    ):
+        plan_compute(ComputeConfig(embedders=11), "auto", 64, 8, 10)
     many = ComputeConfig(embedders=11)
     with pytest.raises(
         ResourceError, match=r"embedders=11 with 4 to a GPU needs 3 GPUs, .*embedders_per_gpu to 6"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,7 @@ from curate.batch_size import CPU_BATCH
 from curate.config import ModelConfig
 from curate.encoder import Embeddings, Encoder
 from curate.errors import ResourceError
+from curate.pipeline import lanes
 from curate.pipeline.embedder import Embedder
 from curate.pipeline.lanes import Lanes, finish_loading
 from curate.work_times import EMBEDDING, SPLIT
@@ -81,21 +84,54 @@ def test_cpus_are_not_measured(embedder: Embedder) -> None:
 
 
 def test_on_a_cpu_there_are_no_lanes() -> None:
-    lanes = Lanes()
-    with lanes.lane("cpu"), lanes.lane("cpu"):
+    pool = Lanes()
+    with pool.lane("cpu"), pool.lane("cpu"):
         finish_loading("cpu")
-    with pytest.raises(KeyError), lanes.lane("cpu"):
+    with pytest.raises(KeyError), pool.lane("cpu"):
         raise KeyError
+
+
+class Streams:
+    """Stands for torch.cuda: streams are numbers, and one of them is current."""
+
+    def __init__(self) -> None:
+        self.made = 0
+        self.current: list[int] = [0]
+
+    def Stream(self, device: str) -> int:
+        assert device == "cuda"
+        self.made += 1
+        return self.made
+
+    @contextmanager
+    def stream(self, stream: int) -> Iterator[None]:
+        self.current.append(stream)
+        yield
+        self.current.remove(stream)
+
+
+def test_lanes_are_used_again_but_by_one_batch_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    cuda = Streams()
+    monkeypatch.setattr(lanes, "CUDA", cuda)
+    pool = Lanes()
+    for _ in range(3):
+        with pool.lane("cuda"):
+            assert cuda.current == [0, 1]
+    with pool.lane("cuda"), pool.lane("cuda"):
+        assert cuda.current == [0, 1, 2]
+    assert (cuda.made, cuda.current) == (2, [0])
+    with pool.lane("cpu"):
+        assert cuda.current == [0]
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device: none here")
 def test_batches_at_the_same_time_have_streams_of_their_own() -> None:
-    lanes, streams = Lanes(), set()
+    pool, streams = Lanes(), set()
     for _ in range(3):
-        with lanes.lane("cuda"):
+        with pool.lane("cuda"):
             streams.add(torch.cuda.current_stream().cuda_stream)
     assert len(streams) == 1
-    with lanes.lane("cuda"):
+    with pool.lane("cuda"):
         first = torch.cuda.current_stream()
-        with lanes.lane("cuda"):
+        with pool.lane("cuda"):
             assert torch.cuda.current_stream() != first
