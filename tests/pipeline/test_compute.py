@@ -154,9 +154,7 @@ def test_what_is_missing_is_said() -> None:
         ResourceError, match=r"embedders=3 with 1 to a GPU needs 3 GPUs, .*embedders_per_gpu to 2"
     ):
         plan_compute(alone, "auto", 64, 2, 10)
-    with pytest.raises(
-        ResourceError, match=r"embedders=11, .* 8 GPUs.* idle; .*8 or 16"
-    ):
+    with pytest.raises(ResourceError, match=r"embedders=11, .* 8 GPUs.* idle; .*8 or 16"):
         plan_compute(ComputeConfig(embedders=11), "auto", 64, 8, 10)
     many = ComputeConfig(embedders=11)
     with pytest.raises(
