@@ -233,7 +233,7 @@ def usual_headers(blocks: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
     """
     checksum, size = blocks[:, 148:156], blocks[:, 124:136]
     digits = checksum[:, :6].astype(np.int64) - ord("0")
-    expected = blocks.sum(axis=1, dtype=np.int64) - checksum.sum(axis=1, dtype=np.int64)
+    expected = blocks.sum(axis=1, dtype=np.uint32) - checksum.sum(axis=1, dtype=np.uint32)
     sound = ((digits >= 0) & (digits < 8)).all(axis=1) & (checksum[:, 6] == 0)
     sound &= digits @ _WEIGHTS == expected + 8 * ord(" ")
     sound &= ((size[:, :11] >= ord("0")) & (size[:, :11] < ord("8"))).all(axis=1)
