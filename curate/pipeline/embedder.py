@@ -78,7 +78,6 @@ class Embedder:
         # Calls may overlap on a GPU, and two models may not fit.
         self._loading = threading.Lock()
         self._exporter = Exporter("score")
-
         self._lanes = Lanes()
         self._busy = BusyTime()
         self._split = 0
