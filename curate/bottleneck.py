@@ -87,15 +87,15 @@ class Bottleneck:
 
     def __str__(self) -> str:
         """One line, e.g. `limited by decoding: ...; add workers or CPUs`."""
-        busy, waiting = f"{self.embedders_busy:.0%}", f"{self.waiting:.0%}"
+        busy, waiting = _percent(self.embedders_busy), _percent(self.waiting)
         embedders = f"embedders are busy {busy} of the time"
         workers = f"workers wait for the model {waiting} of theirs"
         told = {
             "model": f"{embedders}, {workers}",
             "overlap": f"{embedders}, yet {workers}: shards are small, or workers too few",
-            "decoding": f"{workers} and decode {self.preparing:.0%}; {embedders}",
-            "reading": f"workers read {self.reading:.0%} of the time; {embedders}",
-            "writing": f"workers write {self.writing:.0%} of the time; {embedders}",
+            "decoding": f"{workers} and decode {_percent(self.preparing)}; {embedders}",
+            "reading": f"workers read {_percent(self.reading)} of the time; {embedders}",
+            "writing": f"workers write {_percent(self.writing)} of the time; {embedders}",
         }[self.limited_by]
         text = f"limited by {NAMES[self.limited_by]}: {told}; {self.advice}"
         if self.workers_wanted is not None:
@@ -139,6 +139,10 @@ def find_bottleneck(counts: Mapping[str, int], setup: Setup | None) -> Bottlenec
     return Bottleneck(
         limited_by, advice, busy, reading, preparing, waiting, writing, workers_wanted=wanted
     )
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
 
 
 def _limiting(

@@ -44,39 +44,40 @@ def counts(
         (
             GPU,
             (0.97, 0.02, 0.38, 0.58, 0.02),
-            "limited by the model: embedders are busy 97% of the time, workers wait for the model"
-            " 58% of theirs; add GPUs, or, with a small model, compute.embedders_per_gpu",
+            "limited by the model: embedders are busy 97 % of the time, workers wait for the model"
+            " 58 % of theirs; add GPUs, or, with a small model, compute.embedders_per_gpu",
         ),
         (
             CPU,
             (0.97, 0.02, 0.38, 0.58, 0.02),
-            "limited by the model: embedders are busy 97% of the time, workers wait for the model"
-            " 58% of theirs; add CPUs, or a GPU",
+            "limited by the model: embedders are busy 97 % of the time, workers wait for the model"
+            " 58 % of theirs; add CPUs, or a GPU",
         ),
         (
             GPU,
             (0.34, 0.05, 0.9, 0.03, 0.02),
-            "limited by decoding: workers wait for the model 3% of theirs and decode 90%;"
-            " embedders are busy 34% of the time; add workers or CPUs (about 140 workers would"
+            "limited by decoding: workers wait for the model 3 % of theirs and decode 90 %;"
+            " embedders are busy 34 % of the time; add workers or CPUs (about 140 workers would"
             " keep the embedders busy)",
         ),
         (
             GPU,
             (0.2, 0.7, 0.25, 0.03, 0.02),
-            "limited by reading: workers read 70% of the time; embedders are busy 20% of the time;"
-            " use faster storage, or add workers (about 238 workers would keep the embedders busy)",
+            "limited by reading: workers read 70 % of the time; embedders are busy 20 % of the"
+            " time; use faster storage, or add workers (about 238 workers would keep the embedders"
+            " busy)",
         ),
         (
             CPU,
             (0.5, 0.1, 0.2, 0.1, 0.6),
-            "limited by writing: workers write 60% of the time; embedders are busy 50% of the time;"
-            " use faster storage for output.run_dir, or add workers",
+            "limited by writing: workers write 60 % of the time; embedders are busy 50 % of the"
+            " time; use faster storage for output.run_dir, or add workers",
         ),
         (
             CPU,
             (0.6, 0.02, 0.2, 0.77, 0.01),
-            "limited by too few batches at a time: embedders are busy 60% of the time, yet workers"
-            " wait for the model 77% of theirs: shards are small, or workers too few; add workers",
+            "limited by too few batches at a time: embedders are busy 60 % of the time, yet workers"
+            " wait for the model 77 % of theirs: shards are small, or workers too few; add workers",
         ),
     ],
 )

@@ -276,8 +276,8 @@ SETUP = {"embedders": 2, "workers": 3, "batch_size": 64, "device": "cuda"}
 TIMES = {"window_ms": 60_000, "embedding_ms": 42_000, "waiting_ms": 9_000}
 BUSY = COUNTS | TIMES | {"preparing_ms": 150_000, "reading_ms": 18_000, "writing_ms": 3_000}
 DECODES = (
-    "limited by decoding: workers wait for the model 5% of theirs and decode 83%; embedders are"
-    " busy 35% of the time; add workers or CPUs (about 8 workers would keep the embedders busy)"
+    "limited by decoding: workers wait for the model 5 % of theirs and decode 83 %; embedders are"
+    " busy 35 % of the time; add workers or CPUs (about 8 workers would keep the embedders busy)"
 )
 
 
