@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,6 +15,11 @@ if TYPE_CHECKING:  # torch and open_clip take seconds to import: fixtures import
     from local_run import LocalRun
 
     from curate.encoder import Encoder
+
+# A call of Ray that no cluster was started for would start one, or join whichever another test
+# process has just noted for the machine: it would end with that, a minute later. Read when Ray is
+# imported.
+os.environ["RAY_ENABLE_AUTO_CONNECT"] = "0"
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SHARED_DATA = REPOSITORY.parent / "shared" / "data"
@@ -109,7 +115,6 @@ def scored_run(pristine_run: LocalRun, tmp_path: Path) -> LocalRun:
 def local_ray() -> Iterator[None]:
     """One Ray of four logical CPUs for all tests that need one; what is tested joins it."""
     import logging
-    import os
 
     import ray
 

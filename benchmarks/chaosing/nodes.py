@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
+from ray._private.utils import get_ray_address_file
 from ray.cluster_utils import Cluster
 
 from chaosing.hooks import SITECUSTOMIZE
@@ -85,6 +86,9 @@ class Nodes:
         }
         with handler_kept():  # Ray would end this process its own way
             self._cluster = Cluster(initialize_head=True, head_node_args=head)
+        # Ray notes it for all of the machine; whoever starts without an address would join it, and
+        # be ended by Ray a minute after this cluster was.
+        Path(get_ray_address_file(None)).unlink(missing_ok=True)
         for _ in range(self._wanted):
             self.add()
 

@@ -116,7 +116,7 @@ def ray_recipe(model_name: str, shards: list[str]) -> int:
             "txt": row["txt"].decode() if isinstance(row["txt"], bytes) else row["txt"],
         }
 
-    ray.init(include_dashboard=False, logging_level="ERROR", log_to_driver=False)
+    ray.init("local", include_dashboard=False, logging_level="ERROR", log_to_driver=False)
     dataset = ray.data.read_webdataset(shards, decoder=False).map(prepare)
     scored = dataset.map_batches(Embed, batch_size=BATCH, concurrency=1, num_cpus=1)
     scored.write_parquet(str(Path.cwd() / "ray-recipe"))
