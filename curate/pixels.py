@@ -111,7 +111,9 @@ def _resize(image: RGB, size: tuple[int, int], spec: PixelSpec) -> RGB:
     """Resize a whole image to `size` (width, height)."""
     if spec.resampling == "pillow":
         return np.array(Image.fromarray(image).resize(size, _filter(spec)))
-    planes = torch.from_numpy(image).permute(2, 0, 1)[None]  # channels last, in memory
+    # Channels last in memory, and seen to be so: then the result is as well, and cropping it copies
+    # rows instead of gathering bytes.
+    planes = torch.from_numpy(image)[None].permute(0, 3, 1, 2)
     mode = "bilinear" if _filter(spec) == Image.Resampling.BILINEAR else "bicubic"
     (height, width), (columns, rows) = image.shape[:2], size
     if height - rows > max(0, 2 * (width - columns)):
