@@ -52,11 +52,12 @@ def hex_strings(octets: np.ndarray[Any, Any]) -> pa.Array:
     return pa.StringArray.from_buffers(n, pa.py_buffer(offsets), pa.py_buffer(data))
 
 
-def scores(shard: str, number: int, rows: int) -> pa.Table:
+def scores(shard: str, number: int, rows: int, repeated: bool = True) -> pa.Table:
     """Scores as a run leaves them: three of a hundred rejected, the rest of natural shape."""
     rng = np.random.default_rng(number)
     octets = rng.integers(0, 256, (rows, 16), dtype=np.uint8)
-    octets[:: rows // max(1, rows // DUPLICATES)][1:] = octets[0]
+    if repeated:
+        octets[:: rows // max(1, rows // DUPLICATES)][1:] = octets[0]
     uids = hex_strings(octets)
     rejected = rng.random(rows) < 0.03
     width, height = rng.integers(100, 2000, (2, rows))
@@ -87,8 +88,8 @@ def scores(shard: str, number: int, rows: int) -> pa.Table:
     return pa.table([columns[name] for name in schema.names], schema=schema)
 
 
-def make_pool(folder: Path, rows: int) -> RunDir:
-    """A scored run directory of so many rows; left alone if it is there."""
+def make_pool(folder: Path, rows: int, repeated: bool = True) -> RunDir:
+    """A scored run directory of so many rows, with repeated uids; left alone if it is there."""
     run = RunDir(Store(str(folder)))
     names = [f"{n:08d}" for n in range(-(-rows // ROWS_PER_FILE))]
     if len(run.committed()) == len(names):
@@ -96,7 +97,8 @@ def make_pool(folder: Path, rows: int) -> RunDir:
     run.write_manifest([Shard(name, f"/pool/{name}.parquet", 1) for name in names])
     identity = run.claim(IDENTITY, {"reference_sha256": "benchmark"})
     for number, name in enumerate(names):
-        table = scores(name, number, min(ROWS_PER_FILE, rows - number * ROWS_PER_FILE))
+        count = min(ROWS_PER_FILE, rows - number * ROWS_PER_FILE)
+        table = scores(name, number, count, repeated)
         written = run.store.write_table(f"scores/{name}.parquet", table)
         lost = table.num_rows - table["status"].to_pylist().count("ok")
         counts = Counts(table.num_rows, {"nonfinite_embedding": lost} if lost else {})

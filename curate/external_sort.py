@@ -27,11 +27,23 @@ FAN_IN: Final = 64
 """Runs merged at once; with more, groups of them become longer runs first. At this number a block
 of a run is still a megabyte within MEMORY_BYTES, which a disk reads at full speed."""
 
+LEAST_BYTES: Final = 16 << 20
+"""Memory with which few rows are sorted; see `memory_for`."""
+
 SHARE: Final = 4
 """Sorting holds the rows, their keys, their order and the result: a buffer of a quarter of the
 memory stays within it, and so do blocks that are merged."""
 
 Rows = npt.NDArray[Any]
+
+
+def memory_for(size: int) -> int:
+    """Memory to sort so many bytes of rows with: an eighth, within bounds.
+
+    Then there are some 32 runs. Fewer, longer ones would be merged no faster, and rows that fit
+    into memory are sorted about as fast in runs, which stay in the processor's cache.
+    """
+    return min(MEMORY_BYTES, max(LEAST_BYTES, size // 8))
 
 
 def sort_rows(rows: Rows) -> Rows:

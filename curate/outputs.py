@@ -187,11 +187,11 @@ class Store:
             ) from exc
 
     def read_table(
-        self, relative: str, columns: list[str] | None = None, *, strict: bool = True
+        self, relative: str, columns: list[str] | None = None, *, strict: bool = True, **how: Any
     ) -> pa.Table:
         """Read a Parquet file, whole or some columns, without reading the others.
 
-        With `strict` every one of these columns must be there.
+        With `strict` every one of these columns must be there. `how` is for `pq.ParquetFile`.
 
         Raises:
             FileNotFoundError: it is not there.
@@ -201,8 +201,9 @@ class Store:
         with self._open(relative) as file:
             try:
                 # Not by `read_table`, which imports pandas, and takes twice as long.
-                whole = columns is None
-                with pq.ParquetFile(pa.BufferReader(file.read()) if whole else file) as parquet:
+                source = pa.BufferReader(file.read()) if columns is None else file
+                # To read ahead pays over a network alone.
+                with pq.ParquetFile(source, pre_buffer=not self.is_local, **how) as parquet:
                     table = parquet.read(columns=columns, use_threads=False)
                 if columns is None or not strict:
                     return table

@@ -1,8 +1,8 @@
 """Scanning a few score columns of a whole pool: blocks of rows, and folds over them.
 
 A scan reads what its folds need, and nothing else: uids, which are the largest column, only of
-shards in which some row ties with a cut. Columns that fit the memory set aside for them are read
-once and kept for later folds.
+shards in which some row ties with a cut. Columns are read once and kept on the local disk for later
+folds, as far as they fit what is set aside for them.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curate.column_spool import ColumnSpool
 from curate.duplicates import Duplicates
 from curate.errors import OutputError, RunDirError
 from curate.numerics.cells import Grid
@@ -27,14 +28,19 @@ from curate.schema import ALL_SCORES, OK
 from curate.score_tables import SCORES, read_columns
 from curate.uid_columns import uids_of
 
-BLOCK_ROWS: Final = 1 << 20
-"""Rows that are worked on at once: many small shards cost no more than a few large ones."""
+BLOCK_ROWS: Final = 1 << 18
+"""Rows that are worked on at once: many small shards cost no more than a few large ones, and what
+folds make of them in between takes some megabytes."""
 
-CACHE_BYTES: Final = 3 << 30
-"""Memory for columns that are kept between folds; a pool with more is read again for each."""
+CACHE_BYTES: Final = 8 << 30
+"""Disk for columns that are kept between folds; a pool with more is read again for each."""
 
 UID_SHARDS: Final = 64
 """Shards whose uids are kept for the next look-up: ties of several columns lie side by side."""
+
+FEW: Final = 8
+"""A look-up of fewer than one in so many rows of a shard may not be the last one there; of more, it
+is a pass over all shards that does not come back."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,23 +64,18 @@ class Block:
     def __len__(self) -> int:
         return len(self.eligible)
 
-    @property
-    def bytes(self) -> int:
-        """Memory that the rows take."""
-        return self.eligible.nbytes + sum(values.nbytes for values in self.columns.values())
-
     def sources(self) -> npt.NDArray[np.int64]:
         """Number of the shard of each row, int64 [n]."""
         return np.repeat(self.shards, np.diff(self.starts))
 
     def uids(self, rows: npt.NDArray[np.int64]) -> UidArray:
-        """Uids of some rows, int64 [m], all of them eligible."""
+        """Uids of some rows, int64 [m], ascending, all of them eligible."""
         found = np.empty(len(rows), dtype=UID)
-        at = np.searchsorted(self.starts, rows, side="right") - 1
-        for place in np.unique(at):
-            mine = at == place
-            held = self.scan.uids(int(self.shards[place]))
-            found[mine] = held[rows[mine] - self.starts[place]]
+        bounds = np.searchsorted(rows, self.starts)
+        for place in np.flatnonzero(np.diff(bounds)):
+            mine = slice(bounds[place], bounds[place + 1])
+            at = rows[mine] - self.starts[place]
+            found[mine] = self.scan.uids(int(self.shards[place]), at)
         return found
 
 
@@ -110,7 +111,7 @@ class ScoreScan:
         columns: to read, besides the status.
         duplicates: rows that are not the first of their uid.
         precisions: column -> what it is compared in; None reads it off the first shard.
-        cache_bytes: memory for columns that are kept between folds.
+        cache_bytes: disk for columns that are kept between folds.
 
     Raises:
         OutputError: scores are missing or damaged, or lack a column.
@@ -130,9 +131,9 @@ class ScoreScan:
         self._columns = tuple(columns)
         self._duplicates = duplicates
         self.precisions = precisions if precisions is not None else self._find_precisions()
-        self._cache: list[Block] | None = []
+        self._cache: ColumnSpool | None = None
         self._cache_bytes = cache_bytes
-        self._uids: OrderedDict[int, UidArray] = OrderedDict()
+        self._uids: OrderedDict[int, pa.ChunkedArray] = OrderedDict()
 
     def run(self, fold: F, shards: Sequence[int] | None = None) -> F:
         """Fold over all shards, or those of some numbers."""
@@ -142,34 +143,33 @@ class ScoreScan:
 
     def blocks(self, shards: Sequence[int] | None = None) -> Iterator[Block]:
         """The rows of all shards, or of those of some numbers."""
-        everything = range(len(self._shards))
-        whole = shards is None
-        if self._cache and self._cache[-1].shards[-1] == len(self._shards) - 1:
-            yield from self._cache if shards is None else _having(self._cache, shards)
+        if self._cache is not None:
+            for shards_of, starts, (eligible, *columns) in self._cache.read(shards):
+                named = dict(zip(self._columns, columns, strict=True))
+                yield Block(named, eligible, shards_of, starts, self)
             return
-        kept: list[Block] | None = [] if whole else None
+        everything = range(len(self._shards))
+        kept = ColumnSpool(self._cache_bytes) if shards is None else None
         for block in self._read_blocks(everything if shards is None else shards):
             if kept is not None:
-                kept.append(block)
-                if sum(one.bytes for one in kept) > self._cache_bytes:
+                arrays = [block.eligible, *(block.columns[name] for name in self._columns)]
+                if not kept.add(block.shards, block.starts, arrays):
                     kept = None
             yield block
-        if kept is not None:
-            self._cache = kept
+        self._cache = kept
 
-    def uids(self, number: int) -> UidArray:
-        """The uids of a shard's rows; those that are not eligible hold zeros."""
-        if number not in self._uids:
-            shard = self._shards[number]
-            table = read_rule_columns(self._store, shard, ["uid"])
-            ok = is_eligible(table["status"], self._duplicates.get(shard))
-            found = np.zeros(table.num_rows, dtype=UID)
-            found[ok] = uids_of(table["uid"].filter(pa.array(ok)))
-            self._uids[number] = found
-            if len(self._uids) > UID_SHARDS:
-                self._uids.popitem(last=False)
-        self._uids.move_to_end(number)
-        return self._uids[number]
+    def uids(self, number: int, rows: npt.NDArray[np.int64]) -> UidArray:
+        """The uids of some rows of a shard, all of them eligible."""
+        column = self._uids.get(number)
+        if column is None:
+            column = read_columns(self._store, self._shards[number], ["uid"])["uid"]
+            if FEW * len(rows) < len(column):
+                self._uids[number] = column
+                if len(self._uids) > UID_SHARDS:
+                    self._uids.popitem(last=False)
+        else:
+            self._uids.move_to_end(number)
+        return uids_of(column.take(pa.array(rows)))
 
     def _find_precisions(self) -> dict[str, np.dtype[Any]]:
         if not self._shards:
@@ -233,7 +233,8 @@ class ScoreScan:
 
 def read_rule_columns(store: Store, shard: str, columns: Sequence[str]) -> pa.Table:
     """Read the status and some columns of one shard's scores. Raises OutputError."""
-    return read_columns(store, shard, list(dict.fromkeys(["status", *columns])))
+    names = list(dict.fromkeys(["status", *columns]))
+    return read_columns(store, shard, names, read_dictionary=["status"])
 
 
 def check_columns(store: Store, shards: Sequence[str], columns: Sequence[str]) -> None:
@@ -253,10 +254,19 @@ def is_eligible(
     status: pa.ChunkedArray, duplicates: npt.NDArray[np.int64] | None
 ) -> npt.NDArray[np.bool_]:
     """Which rows rules decide: scored, and the first of their uid; bool [n]."""
-    usable = np.array(pc.equal(status, OK).to_numpy(zero_copy_only=False), dtype=np.bool_)
+    usable = np.concatenate([np.zeros(0, np.bool_), *map(_is_ok, status.chunks)])
     if duplicates is not None:
         usable[duplicates] = False
     return usable
+
+
+def _is_ok(status: pa.Array) -> npt.NDArray[np.bool_]:
+    if pa.types.is_dictionary(status.type) and not status.null_count:
+        # Compared once for each of the few statuses.
+        known = np.array([one == OK for one in status.dictionary.to_pylist()], dtype=np.bool_)
+        return np.asarray(known[status.indices.to_numpy()])
+    same = pc.equal(status.cast(pa.string()), OK)
+    return np.array(same.to_numpy(zero_copy_only=False), dtype=np.bool_)
 
 
 def column_values(column: pa.ChunkedArray) -> npt.NDArray[Any]:
@@ -277,9 +287,3 @@ def cells_of(block: Block, grid: Grid) -> tuple[npt.NDArray[np.int64], npt.NDArr
         for column in grid.columns
     }
     return rows, grid.code(columns, len(rows), lambda at: block.uids(rows[at]))
-
-
-def _having(blocks: Iterable[Block], shards: Sequence[int]) -> Iterator[Block]:
-    """Blocks that hold a row of some shards; the other rows of these come with it."""
-    wanted = np.array(sorted(shards), dtype=np.int64)
-    return (block for block in blocks if np.isin(block.shards, wanted).any())

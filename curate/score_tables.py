@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import pyarrow as pa
 
@@ -27,7 +27,7 @@ def read_scores(store: Store, shard: str, columns: Sequence[str] | None = None) 
 
 
 def read_columns(
-    store: Store, shard: str, columns: list[str] | None, *, strict: bool = True
+    store: Store, shard: str, columns: list[str] | None, *, strict: bool = True, **options: Any
 ) -> pa.Table:
     """Read these columns, or all of them, of one shard's scores, and nothing else of the file.
 
@@ -36,12 +36,13 @@ def read_columns(
         shard: id.
         columns: names.
         strict: whether every one of them must be there.
+        **options: of `pq.ParquetFile`.
 
     Raises:
         OutputError: they are missing or damaged.
     """
     try:
-        return store.read_table(f"{SCORES}/{shard}.parquet", columns=columns, strict=strict)
+        return store.read_table(f"{SCORES}/{shard}.parquet", columns, strict=strict, **options)
     except FileNotFoundError as exc:
         raise OutputError(
             f"{store.path(SCORES)}/{shard}.parquet is missing although the shard is committed;"

@@ -33,6 +33,9 @@ LookUp = Callable[[npt.NDArray[np.int64]], UidArray]
 DENSE_CELLS: Final = 1 << 20
 """Cells up to which counts are kept in one array, 8 MiB; beyond, those that occur are listed."""
 
+FEW: Final = 8
+"""Cuts up to which comparing with each is faster than a binary search."""
+
 
 @dataclass(frozen=True)
 class Column:
@@ -73,7 +76,13 @@ class Column:
         missing = np.isnan(scores)
         scores = np.where(missing, scores.dtype.type(-np.inf), scores)
         edges = np.array([edge.value for edge in self.edges], dtype=self.precision)
-        digits: Codes = np.searchsorted(edges, scores, side="right").astype(np.int64)
+        digits: Codes
+        if len(edges) <= FEW:
+            digits = np.zeros(len(scores), dtype=np.int64)
+            for value in edges:
+                digits += scores >= value
+        else:
+            digits = np.searchsorted(edges, scores, side="right").astype(np.int64)
         for edge in self.edges:
             if edge.uid != (0, 0):
                 ties = np.flatnonzero(scores == threshold_of(edge, self.precision))

@@ -140,12 +140,14 @@ def ordered_bits(values: npt.ArrayLike) -> npt.NDArray[Any]:
     """
     array = as_comparable(values)
     # Adding +0.0 turns -0.0 into 0.0 and copies, so that the view below is of our own memory.
-    present = np.where(np.isnan(array), array.dtype.type(-np.inf), array + array.dtype.type(0))
+    present: npt.NDArray[Any] = array + array.dtype.type(0)
+    present[np.isnan(present)] = -np.inf
     bits = present.view(bits_dtype(array.dtype))
-    sign = bits.dtype.type(1 << (8 * bits.dtype.itemsize - 1))
+    width = 8 * bits.dtype.itemsize
     # A negative float orders by falling magnitude: flip all bits; else set the sign bit.
-    ordered: npt.NDArray[Any] = np.where(bits & sign, ~bits, bits | sign)
-    return ordered
+    flipped = (bits.view(f"i{bits.dtype.itemsize}") >> (width - 1)).view(bits.dtype)
+    bits ^= flipped | bits.dtype.type(1 << (width - 1))
+    return bits
 
 
 def value_of_bits(bits: int, precision: npt.DTypeLike = np.float32) -> float:

@@ -230,7 +230,7 @@ def _write_subsets(
             runner = ScoreScan(store, pool.shards, names, pool.duplicates, runner.precisions)
         paths = [f"{subsets.folder_of(one.name)}/{subsets.UIDS}" for one in missing]
         kept = [decided.decisions[at[one.name]].kept for one in missing]
-        write_swept_uids(store, paths, runner, decided.grid, decided.codes, kept)
+        write_swept_uids(store, paths, runner, decided.grid, decided.codes, decided.numbers, kept)
     for one in missing:
         number = at[one.name]
         subsets.summarise(

@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from curate.external_sort import ExternalSorter
+from curate.external_sort import ExternalSorter, memory_for
 from curate.numerics.cells import Grid
 from curate.numerics.keys import UID, BoolArray, UidArray
 from curate.outputs import Store
@@ -31,6 +31,7 @@ def write_swept_uids(
     scan: ScoreScan,
     grid: Grid,
     codes: npt.NDArray[np.int64],
+    numbers: npt.NDArray[np.int64],
     kept: Sequence[BoolArray],
 ) -> None:
     """Write the uids of some subsets, each sorted and without repetitions.
@@ -41,14 +42,21 @@ def write_swept_uids(
         scan: over the columns of the rules.
         grid: the cells.
         codes: int64 [m], the cells that are not empty, ascending.
+        numbers: int64 [m], rows in each.
         kept: for each subset, which of these it keeps, bool [m].
     """
     if not paths:
         return
+    if len(paths) == 1:
+        size = int(numbers[kept[0]].sum()) * UID.itemsize
+        _write_one(store, paths[0], scan, grid, codes, kept[0], memory_for(size))
+        return
     words = _words(kept, len(codes))
     dtype = np.dtype([*UID.descr, *((f"w{i}", "<u8") for i in range(len(words)))])
+    anywhere = np.logical_or.reduce(kept)
+    memory_bytes = memory_for(int(numbers[anywhere].sum()) * dtype.itemsize)
     with (
-        ExternalSorter(dtype) as sorter,
+        ExternalSorter(dtype, memory_bytes) as sorter,
         tempfile.TemporaryDirectory(prefix="curate-") as folder,
     ):
         for block in scan.blocks():
@@ -61,6 +69,23 @@ def write_swept_uids(
         merged = np.memmap(spool, dtype, "r") if spool.stat().st_size else np.zeros(0, dtype)
         for number, path in enumerate(paths):
             write_uids(store, path, _members(merged, number))
+
+
+def _write_one(
+    store: Store,
+    path: str,
+    scan: ScoreScan,
+    grid: Grid,
+    codes: npt.NDArray[np.int64],
+    kept: BoolArray,
+    memory_bytes: int,
+) -> None:
+    """As `write_swept_uids`, without the memberships that tell subsets apart."""
+    with ExternalSorter(UID, memory_bytes) as sorter:
+        for block in scan.blocks():
+            rows, cells = cells_of(block, grid)
+            sorter.add(block.uids(rows[kept[np.searchsorted(codes, cells)]]))
+        write_uids(store, path, sorter.merged())
 
 
 def _words(kept: Sequence[BoolArray], cells: int) -> list[npt.NDArray[np.uint64]]:

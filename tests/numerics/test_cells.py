@@ -99,3 +99,16 @@ def test_without_rules_there_is_one_cell():
     grid = grid_of([AllOf()], {})
     assert grid.size == 1
     assert grid.decide(AllOf(), np.zeros(1, dtype=np.int64)).kept.all()
+
+
+def test_few_cuts_are_compared_as_many_are_searched(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = np.array([np.nan, -np.inf, -1, -0.0, 0.0, 0.5, 1, np.inf], np.float32)
+    edges = tuple(Cut(value) for value in (-np.inf, 0.0, 0.5, np.inf))
+    column = cells.Column("x", np.dtype(np.float32), edges)
+    compared = column.digit(values, no_uids)
+    monkeypatch.setattr(cells, "FEW", 0)
+    assert np.array_equal(compared, column.digit(values, no_uids))
+
+
+def no_uids(rows: np.ndarray) -> np.ndarray:
+    raise AssertionError("no cut has a uid")
