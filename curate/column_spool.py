@@ -70,5 +70,5 @@ class ColumnSpool:
             rows = int(starts[-1])
             columns = [np.empty(rows, kind) for kind in dtypes]
             for column in columns:
-                self._file.readinto(column)
+                self._file.readinto(column.data)
             yield shards, starts, columns
