@@ -13,7 +13,6 @@ a process; `curate` and Ray may use all cores.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
 import sys
@@ -22,26 +21,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import open_clip
-import torch
 import yaml
-from safetensors.torch import save_file
 from speed import trees
 from speed.pool import write_pool
+from speed.stub import write_stub
 from speed.table import Row, markdown
 
-STUB = {
-    "embed_dim": 32,
-    "vision_cfg": {
-        "image_size": 224,
-        "layers": 1,
-        "width": 32,
-        "head_width": 32,
-        "patch_size": 32,
-    },
-    "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 1, "layers": 1},
-}
-PREPROCESSING = {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25], "resize_mode": "shortest"}
 SHARD_SAMPLES = 128
 CONTENDERS = ("bare loop", "improved loop", "Ray recipe", "curate")
 AGAINST_BARE = 0.75  # of its core-seconds: a faster exact decode and shorter captions pay for Ray
@@ -56,18 +41,6 @@ class Marginal:
     wall: float
     start: float
     memory: int
-
-
-def write_stub(folder: Path) -> str:
-    """A model that costs nothing, in open_clip's own layout; returns its name."""
-    folder.mkdir(parents=True, exist_ok=True)
-    description = {"model_cfg": STUB, "preprocess_cfg": PREPROCESSING}
-    (folder / "open_clip_config.json").write_text(json.dumps(description))
-    torch.manual_seed(0)
-    state = open_clip.model.CLIP(**STUB).state_dict()
-    tensors = {name: tensor.contiguous() for name, tensor in state.items()}
-    save_file(tensors, folder / "open_clip_model.safetensors")
-    return f"local-dir:{folder}"
 
 
 def command(contender: str, model: str, shards: list[Path], folder: Path) -> list[str]:

@@ -22,22 +22,14 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import numpy as np
-import open_clip
-import torch
 import yaml
-from safetensors.torch import save_file
+from speed.stub import write_stub
 
 from curate.synthetic.pool import write_plain_shards
 
 FIGURES = Path(__file__).resolve().parents[1] / "docs" / "figures"
 MEGABYTE = 1e6
 SECONDS_BETWEEN = 2.0  # walking the page tables of a dozen processes takes a tenth of that
-MODEL = {
-    "embed_dim": 32,
-    "vision_cfg": {"image_size": 32, "layers": 2, "width": 64, "patch_size": 16},
-    "text_cfg": {"context_length": 16, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 2},
-}
-PREPROCESSING = {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25], "resize_mode": "shortest"}
 
 
 @dataclass(frozen=True)
@@ -172,18 +164,6 @@ def read_tree(root: int, run: int, seconds: float, done: int) -> Reading:
 # --- one run --------------------------------------------------------------------------------
 
 
-def write_model(folder: Path) -> str:
-    """A tiny open_clip model with seeded random weights; returns its name."""
-    folder.mkdir(parents=True)
-    description = {"model_cfg": MODEL, "preprocess_cfg": PREPROCESSING}
-    (folder / "open_clip_config.json").write_text(json.dumps(description))
-    torch.manual_seed(0)
-    state = open_clip.model.CLIP(**MODEL).state_dict()
-    tensors = {name: tensor.contiguous() for name, tensor in state.items()}
-    save_file(tensors, folder / "open_clip_model.safetensors")
-    return f"local-dir:{folder}"
-
-
 def write_config(folder: Path, model: str, shards: int) -> Path:
     """The configuration that scores the first ``shards`` shards of the pool."""
     path = folder / f"memory-{shards}.yaml"
@@ -316,7 +296,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="curate-memory-") as name:
         folder = Path(name)
         write_plain_shards(folder / "pool", max(arguments.shards), arguments.samples)
-        model = write_model(folder / "model")
+        model = write_stub(folder / "model")
         for shards in sorted(arguments.shards):
             taken, rate = measure(folder, model, shards, arguments.samples)
             readings += taken

@@ -21,6 +21,7 @@ from pathlib import Path
 import end_to_end
 from speed import marks
 from speed.pool import write_pool
+from speed.stub import write_stub
 from speed.table import Row, markdown
 
 HERE = Path(__file__).resolve().parent
@@ -72,7 +73,7 @@ def measure(name: str, folder: Path, rounds: int) -> tuple[float, list[marks.Mar
     """The best of some rounds: seconds of the bare process, and curate's marks."""
     pool = folder / "small"
     write_pool(pool, 1, SAMPLES)
-    model = end_to_end.write_stub(folder / "stub") if name == "stub" else name
+    model = write_stub(folder / "stub") if name == "stub" else name
     end_to_end.fit_into(pool, model)
     bare = min(alone(model) for _ in range(rounds))
     runs = [timeline(model, pool) for _ in range(rounds)]
