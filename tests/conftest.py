@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -45,6 +45,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return next((i for i, name in enumerate(LONGEST) if path.endswith(name)), len(LONGEST))
 
     items.sort(key=rank)
+
+
+LOG_TAIL = 40
+"""Lines of each of Ray's logs that are shown when a test process is lost."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object) -> None:
+    """Show the last words of the Ray of a test process that was lost: Ray may end its driver."""
+    process = getattr(getattr(node.gateway, "_io", None), "popen", None)
+    if error is None or process is None:
+        return
+    for session in Path("/tmp/ray").glob(f"session_*_{process.pid}"):
+        for name in ("gcs_server.out", "gcs_server.err", "raylet.out", "python-core-driver*"):
+            for log in session.glob(f"logs/{name}"):
+                lines = log.read_text(errors="replace").splitlines()[-LOG_TAIL:]
+                terminal = node.config.get_terminal_writer()
+                terminal.write("\n".join(["", f"--- {log}", *lines, ""]))
 
 
 @pytest.fixture(scope="session")
