@@ -1,5 +1,8 @@
 """Samples whose uid occurred before: found by external sorting, in bounded memory.
 
+Most pools hold few: 64 bits of every uid are sorted first, a third of what a uid and its place
+take, and only uids of which these occur twice are looked at again.
+
 Of several samples of one uid the first in the order of (shard, index) counts. The order is that
 of the shards' names, so that listing them differently keeps the same samples.
 """
@@ -36,7 +39,19 @@ RECORD: Final = np.dtype([("f0", "<u8"), ("f1", "<u8"), ("ordinal", "<u8")])
 
 ORDINAL: Final = np.dtype("<u8")
 
+HASH: Final = np.dtype("<u8")
+
+MULTIPLIER: Final = np.uint64(0x9E3779B97F4A7C15)
+"""Odd, so that uids which differ in their low half alone have different hashes: 2^64 by the golden
+ratio, as in Fibonacci hashing."""
+
+MOST_SUSPECTS: Final = 1 << 22
+"""Hashes that occur twice, up to which only rows that have one of them are looked at: 32 MiB."""
+
 Positions = npt.NDArray[np.int64]
+Hashes = npt.NDArray[np.uint64]
+ScoredUids = tuple[Positions, UidArray, int]
+"""Rows with scores, their uids, and how many rows there are in all."""
 
 ReadColumns = Callable[[Store, str, list[str]], pa.Table]
 
@@ -113,21 +128,29 @@ def find_duplicates(
 
 
 def _search(
-    uids_of_shard: Callable[[str], tuple[Positions, UidArray, int]],
-    shards: tuple[str, ...],
-    memory_bytes: int,
+    uids_of_shard: Callable[[str], ScoredUids], shards: tuple[str, ...], memory_bytes: int
 ) -> Duplicates:
     firsts = np.zeros(len(shards) + 1, np.int64)
+    with ExternalSorter(HASH, memory_bytes // 2) as hashes:
+        for at, (_, uids, total) in enumerate(prefetched(uids_of_shard, shards)):
+            hashes.add(_hashed(uids))
+            firsts[at + 1] = firsts[at] + total
+        suspects = _occurring_twice(hashes.merged())
+    if suspects is not None and not len(suspects):
+        nowhere = np.zeros(len(shards) + 1, np.int64)
+        return Duplicates(shards, nowhere, np.zeros(0, np.int32))
     with (
         ExternalSorter(RECORD, memory_bytes) as records,
         ExternalSorter(ORDINAL, memory_bytes // 4) as repeats,
     ):
-        for at, (rows, uids, total) in enumerate(prefetched(uids_of_shard, shards)):
+        for at, (rows, uids, _) in enumerate(prefetched(uids_of_shard, shards)):
+            if suspects is not None:
+                there = np.flatnonzero(_among(_hashed(uids), suspects))
+                rows, uids = rows[there], np.take(uids, there)
             block = np.empty(len(uids), RECORD)
             block["f0"], block["f1"] = uids["f0"], uids["f1"]
             block["ordinal"] = firsts[at] + rows
             records.add(block)
-            firsts[at + 1] = firsts[at] + total
         for ordinals in _repeated(records.merged()):
             repeats.add(ordinals)
         counts = np.zeros(len(shards), np.int64)
@@ -140,7 +163,32 @@ def _search(
     return Duplicates(shards, starts, np.concatenate(positions))
 
 
-def _scored_uids(store: Store, shard: str, read: ReadColumns) -> tuple[Positions, UidArray, int]:
+def _hashed(uids: UidArray) -> Hashes:
+    """64 bits of each uid: those of equal uids are equal, those of others almost never."""
+    with np.errstate(over="ignore"):
+        return np.asarray(uids["f0"] ^ (uids["f1"] * MULTIPLIER))
+
+
+def _occurring_twice(blocks: Iterator[Hashes]) -> Hashes | None:
+    """The hashes that occur more than once, ascending; None if there are too many to hold."""
+    found, held = [np.zeros(0, HASH)], 0
+    last = np.zeros(0, HASH)
+    for block in blocks:
+        rows = np.concatenate([last, block])
+        found.append(np.unique(rows[1:][rows[1:] == rows[:-1]]))
+        held += len(found[-1])
+        if held > MOST_SUSPECTS:
+            return None
+        last = block[-1:].copy()
+    return np.unique(np.concatenate(found))
+
+
+def _among(hashes: Hashes, suspects: Hashes) -> npt.NDArray[np.bool_]:
+    at = np.minimum(np.searchsorted(suspects, hashes), len(suspects) - 1)
+    return np.asarray(suspects[at] == hashes)
+
+
+def _scored_uids(store: Store, shard: str, read: ReadColumns) -> ScoredUids:
     """Rows with scores, their uids, and how many rows there are in all."""
     table = read(store, shard, ["uid", "status"])
     scored = pc.equal(table["status"], OK)

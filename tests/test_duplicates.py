@@ -47,15 +47,26 @@ def told(found: duplicates.Duplicates) -> dict[str, list[int]]:
     return {shard: at.tolist() for shard in found.shards if (at := found.get(shard)) is not None}
 
 
-@settings(max_examples=40, deadline=None)
-@given(pools, st.sampled_from([100, 500, 1 << 20]), st.randoms())
-def test_every_repetition_and_no_first_is_found(pool: Pool, memory: int, random: Any) -> None:
+@settings(max_examples=60, deadline=None)
+@given(
+    pools,
+    st.sampled_from([100, 500, 1 << 20]),
+    st.sampled_from([0, 2, 1 << 22]),
+    st.sampled_from([0, duplicates.MULTIPLIER]),
+    st.randoms(),
+)
+def test_every_repetition_and_no_first_is_found(
+    pool: Pool, memory: int, suspects: int, multiplier: int, random: Any
+) -> None:
     store = Store(f"memory://{uuid.uuid4().hex}/run")
     for shard, rows in pool.items():
         store.write_table(f"scores/{shard}.parquet", score_rows(shard, rows))
     shards = list(pool)
     random.shuffle(shards)
-    found = find_duplicates(store, shards, memory_bytes=memory)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(duplicates, "MOST_SUSPECTS", suspects)
+        patch.setattr(duplicates, "MULTIPLIER", np.uint64(multiplier))  # with 0, many collide
+        found = find_duplicates(store, shards, memory_bytes=memory)
     assert told(found) == expected(pool)
     assert found.total == sum(map(len, expected(pool).values()))
     assert found.get("unknown") is None
