@@ -75,8 +75,8 @@ fuzz: install ## Read 100,000 mutated shards and pools (an hour); fewer: ARGS="-
 chaos: install ## Break a cluster and its storage in 24 ways (an hour): ARGS="--points 24 --seed 7 --only node"
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/chaos.py $(ARGS)
 
-bench: install ## Measure memory over many shards (minutes)
-	$(BIN)/python benchmarks/memory.py $(ARGS)
+bench: install ## Measure speed beside peers, on a quiet machine (an hour; ARGS=--quick: half)
+	$(BIN)/python benchmarks/bench.py $(ARGS)
 
 wheel: install ## Build the wheel and the source archive into dist/
 	$(BIN)/python -m build $(ARGS)

@@ -117,7 +117,7 @@ def ray_recipe(model_name: str, shards: list[str]) -> int:
         }
 
     ray.init("local", include_dashboard=False, logging_level="ERROR", log_to_driver=False)
-    dataset = ray.data.read_webdataset(shards, decoder=False).map(prepare)
+    dataset = ray.data.read_webdataset(shards, decoder=None).map(prepare)
     scored = dataset.map_batches(Embed, batch_size=BATCH, concurrency=1, num_cpus=1)
     scored.write_parquet(str(Path.cwd() / "ray-recipe"))
     return sum(1 for _ in shards)
