@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from curate.errors import OutputError
+
 Array = npt.NDArray[Any]
 Numbers = npt.NDArray[np.int64]
 
@@ -70,5 +72,9 @@ class ColumnSpool:
             rows = int(starts[-1])
             columns = [np.empty(rows, kind) for kind in dtypes]
             for column in columns:
-                self._file.readinto(column.data)
+                if self._file.readinto(column.data) != column.nbytes:
+                    raise OutputError(
+                        "a temporary file of score columns is shorter than it was written; point"
+                        " TMPDIR at a sound disk and run again"
+                    )
             yield shards, starts, columns

@@ -188,7 +188,8 @@ class ExternalSorter:
         try:
             with path.open("wb") as file:
                 for block in blocks:
-                    block.tofile(file)
+                    # Not `tofile`, which is silent about a full disk where a block is small.
+                    file.write(np.ascontiguousarray(block).view(np.uint8).data)
                     rows += len(block)
         except OSError as exc:
             raise OutputError(

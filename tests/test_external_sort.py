@@ -143,6 +143,17 @@ def test_a_full_disk_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
             sorter.add(np.arange(100, dtype=PLAIN))
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_disk_that_is_full_for_a_small_block_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = Path.open
+    monkeypatch.setattr(Path, "open", lambda self, mode: real(Path("/dev/full"), mode))
+    with (
+        ExternalSorter(PLAIN, 64) as sorter,
+        pytest.raises(OutputError, match=r"No space left.*TMPDIR"),
+    ):
+        sorter.add(np.arange(100, dtype=PLAIN))
+
+
 @pytest.mark.parametrize("dtype", ["<i8", "<f4", [("a", "<u8"), ("b", "<f8")], [("a", "<u8", 2)]])
 def test_other_dtypes_are_refused(dtype: Any) -> None:
     with pytest.raises(NumericsError, match="unsigned integers"):
