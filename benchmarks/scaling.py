@@ -231,7 +231,7 @@ def driven(place: Place, embedders: int) -> Driven:
             done = sum(1 for _ in (place.folder / name / "state").glob("*.json"))
             readings.append((done, time.monotonic(), _cpu_seconds(process.pid)))
             if done and len(readings) % 20 == 0:
-                peak = max(peak, sum(map(trees._memory, trees._children(process.pid))))
+                peak = max(peak, sum(map(trees.memory_of, trees.children(process.pid))))
             time.sleep(0.25)
     if process.returncode:
         raise SystemExit(log.read_text())

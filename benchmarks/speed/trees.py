@@ -95,10 +95,10 @@ class _Watch:
     def _watch(self) -> None:
         looks = 0
         while not self._done.wait(SECONDS_BETWEEN):
-            tree = _children(os.getpid())[1:]
+            tree = children(os.getpid())[1:]
             self._look(tree)
             if looks % LOOKS_PER_MEMORY == 0:
-                self.peak = max(self.peak, sum(map(_memory, tree)))
+                self.peak = max(self.peak, sum(map(memory_of, tree)))
             looks += 1
 
     def _look(self, tree: Sequence[int]) -> None:
@@ -111,7 +111,8 @@ class _Watch:
             self._seen[pid, started] = (user + system) * TICK
 
 
-def _children(root: int) -> list[int]:
+def children(root: int) -> list[int]:
+    """A process and all below it."""
     found, waiting = [], [root]
     while waiting:
         pid = waiting.pop()
@@ -124,7 +125,8 @@ def _children(root: int) -> list[int]:
     return found
 
 
-def _memory(pid: int) -> int:
+def memory_of(pid: int) -> int:
+    """Bytes of a process, each shared page divided by those that map it; 0 if it is gone."""
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except (FileNotFoundError, ProcessLookupError, PermissionError):
