@@ -122,9 +122,11 @@ def over_cores(folder: Path, quick: bool) -> list[Row]:
     place.fit()
     rows: list[Row] = []
     for cores in (1, 2):
+        # Without a model workers limit; by default there is one for two cores.
+        actors = {"workers": cores, "embedders": cores}
         pinned = ["taskset", "-c", ",".join(map(str, range(cores)))]
         costs = [
-            trees.run([*pinned, *place.score(size, f"cores-{cores}-{size}")], ONE_THREAD)
+            trees.run([*pinned, *place.score(size, f"cores-{cores}-{size}", **actors)], ONE_THREAD)
             for size in sizes
         ]
         pairs = (sizes[1] - sizes[0]) * PICTURES
