@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -219,8 +220,14 @@ def test_a_store_refuses_what_it_is_told(board: Board, tmp_path: Path) -> None:
 # --- a cluster ----------------------------------------------------------------------------------
 
 
+OWN_CLIENT: list[Any] = []
+"""Ray's key-value client of this process before the suite's cluster was started."""
+
+
 @pytest.fixture(scope="module")
 def suite(tmp_path_factory: pytest.TempPathFactory, tiny_model: str) -> Iterator[Suite]:
+    from ray.experimental import internal_kv
+
     folder = tmp_path_factory.mktemp("chaos")
     variables = environment(folder / "site", folder / "board")
     nodes = Nodes(1, cpus=2)
@@ -229,6 +236,7 @@ def suite(tmp_path_factory: pytest.TempPathFactory, tiny_model: str) -> Iterator
             patch.setenv(name, value)
         shards = pool.draw(folder, seed=0, pairs=64)
         settings = {"model": tiny_model, "embedders": 1}
+        OWN_CLIENT[:] = [internal_kv.internal_kv_get_gcs_client()]
         try:
             nodes.start()
             yield Suite(
@@ -236,6 +244,15 @@ def suite(tmp_path_factory: pytest.TempPathFactory, tiny_model: str) -> Iterator
             )
         finally:
             nodes.close()
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("suite")
+def test_this_process_stays_with_its_own_ray() -> None:
+    # Else the next call of another cluster waits for a dead one, and Ray ends this process.
+    from ray.experimental import internal_kv
+
+    assert internal_kv.internal_kv_get_gcs_client() is OWN_CLIENT[0]
 
 
 @pytest.mark.ray

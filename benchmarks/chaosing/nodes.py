@@ -9,11 +9,13 @@ import os
 import shutil
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
 from ray._private.utils import get_ray_address_file
 from ray.cluster_utils import Cluster
+from ray.experimental import internal_kv
 
 from chaosing.hooks import SITECUSTOMIZE
 from chaosing.orders import VARIABLE
@@ -84,7 +86,7 @@ class Nodes:
             "include_dashboard": False,
             "_system_config": SYSTEM,
         }
-        with handler_kept():  # Ray would end this process its own way
+        with handler_kept(), _client_kept():  # Ray would end this process its own way
             self._cluster = Cluster(initialize_head=True, head_node_args=head)
         # Ray notes it for all of the machine; whoever starts without an address would join it, and
         # be ended by Ray a minute after this cluster was.
@@ -105,7 +107,7 @@ class Nodes:
     def add(self) -> None:
         """Add a node; it is last."""
         options = {"num_cpus": self._cpus, "object_store_memory": STORE_BYTES}
-        with handler_kept():
+        with handler_kept(), _client_kept():
             self._workers.append(self._running().add_node(**options))
 
     def restore(self) -> None:
@@ -191,6 +193,22 @@ class Nodes:
         if self._cluster is None:
             raise RuntimeError("the cluster was not started")
         return self._cluster
+
+
+@contextlib.contextmanager
+def _client_kept() -> Iterator[None]:
+    """Leave this process's own connection to Ray as it is.
+
+    Whoever starts a head has Ray's key-value client pointed at it. Calls of another cluster in this
+    process would go there when it is dead, and Ray ends a driver that waits for that for a minute.
+    """
+    before = internal_kv.internal_kv_get_gcs_client()
+    try:
+        yield
+    finally:
+        internal_kv._internal_kv_reset()
+        if before is not None:
+            internal_kv._initialize_internal_kv(before)
 
 
 def title(process: Any) -> str:
