@@ -29,13 +29,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 from filter_pool import DRAWN, RULES, pool_of, prepare
 from speed import trees
 from speed.table import Row, markdown
+from speed.trees import Cost
 
 from curate import subsets
 from curate.filtering import write_filtered
@@ -52,15 +52,6 @@ READ = 1 << 20  # bytes
 COPIED = "contiguous"
 OUTPUTS = "run/shards/default"
 DISK = "brought to the disk"
-
-
-@dataclass(frozen=True)
-class Spent:
-    """Seconds of the CPU and of the clock, bytes at the peak, of one contender."""
-
-    cpu: float
-    wall: float
-    memory: int
 
 
 # --- contenders ---------------------------------------------------------------------------------
@@ -153,7 +144,7 @@ INSIDE: dict[str, Callable[[Path], Callable[[Path], None]]] = {
 """What readies each contender, which is not counted, and returns it."""
 
 
-def copy(folder: Path, durable: bool) -> Spent:
+def copy(folder: Path, durable: bool) -> Cost:
     """`cp` of the kept bytes; with `durable` also `sync`, which brings files to the disk."""
     target = folder / "copied"
     target.mkdir()
@@ -164,13 +155,13 @@ def copy(folder: Path, durable: bool) -> Spent:
         subprocess.run(["sync", *map(str, target.iterdir()), str(target)], check=True)
     wall, after = time.perf_counter() - begin, resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return Spent(cpu, wall, 0)
+    return Cost(cpu, wall, 0)
 
 
-def inside(name: str, folder: Path) -> Spent:
+def inside(name: str, folder: Path) -> Cost:
     """A contender in a process of its own, from after its imports on."""
     command = [sys.executable, __file__, "--one", name, "--folder", str(folder)]
-    return Spent(*json.loads(subprocess.run(command, check=True, capture_output=True).stdout))
+    return Cost(*json.loads(subprocess.run(command, check=True, capture_output=True).stdout))
 
 
 def measure(name: str, folder: Path) -> None:
@@ -195,7 +186,7 @@ def clean(folder: Path) -> None:
                 pass
 
 
-def filter_command(folder: Path, samples: int) -> trees.Cost:
+def filter_command(folder: Path, samples: int) -> Cost:
     """`curate filter` on a prepared pool, the whole process tree."""
     clean(folder)
     config = folder / "filter.yaml"
@@ -212,24 +203,24 @@ def filter_command(folder: Path, samples: int) -> trees.Cost:
 # --- rows ---------------------------------------------------------------------------------------
 
 
-def best(found: Sequence[Spent]) -> Spent:
+def best(found: Sequence[Cost]) -> Cost:
     """The least of each quantity: everything else a machine does only adds."""
     columns = zip(*((one.cpu, one.wall, one.memory) for one in found), strict=True)
-    return Spent(*(min(column) for column in columns))
+    return Cost(*(min(column) for column in columns))
 
 
 def compare(folder: Path, shards: int, samples: int, rounds: int) -> list[Row]:
     """All contenders in turn, so many rounds; a row each."""
     prepare(folder, shards, samples)
     lay_out(folder)
-    contenders: dict[str, Callable[[], Spent]] = {
+    contenders: dict[str, Callable[[], Cost]] = {
         "cp": lambda: copy(folder, durable=False),
         "cp + fsync": lambda: copy(folder, durable=True),
         "curate": lambda: inside("curate", folder),
         "of that, copying": lambda: inside("copying", folder),
         "TarWriter loop": lambda: inside("TarWriter loop", folder),
     }
-    found: dict[str, list[Spent]] = {name: [] for name in contenders}
+    found: dict[str, list[Cost]] = {name: [] for name in contenders}
     for _ in range(rounds):
         for name, contender in contenders.items():
             clean(folder)
@@ -252,7 +243,7 @@ def compare(folder: Path, shards: int, samples: int, rounds: int) -> list[Row]:
     ]
 
 
-def row(name: str, one: Spent, kept: float, copied: Spent, bar: float | None, note: str) -> Row:
+def row(name: str, one: Cost, kept: float, copied: Cost, bar: float | None, note: str) -> Row:
     """What a contender spent on each GB that is kept."""
     cpu, wall = one.cpu * 1e3 / kept, one.wall * 1e3 / kept
     ratio, memory = one.cpu / copied.cpu, one.memory or None
@@ -261,13 +252,13 @@ def row(name: str, one: Spent, kept: float, copied: Spent, bar: float | None, no
 
 def compare_command(folder: Path, sizes: tuple[int, int], samples: int, rounds: int) -> list[Row]:
     """What one more GB costs `curate filter`, and `cp`, by the difference of two pools."""
-    kept, costs, copies = list[float](), list[Spent](), list[Spent]()
+    kept, costs, copies = list[float](), list[Cost](), list[Cost]()
     for size in sizes:
         each = folder / f"{size}"
         prepare(each, size, samples)
         lay_out(each)
         found = [filter_command(each, samples) for _ in range(rounds)]
-        costs.append(best([Spent(cost.cpu, cost.wall, cost.memory) for cost in found]))
+        costs.append(best(found))
         copies.append(best([copy_afresh(each) for _ in range(rounds)]))
         kept.append(size_of(each / COPIED))
         clean(each)
@@ -283,12 +274,12 @@ def compare_command(folder: Path, sizes: tuple[int, int], samples: int, rounds: 
     ]
 
 
-def between(small: Spent, large: Spent) -> Spent:
+def between(small: Cost, large: Cost) -> Cost:
     """What the larger work took longer."""
-    return Spent(large.cpu - small.cpu, large.wall - small.wall, large.memory)
+    return Cost(large.cpu - small.cpu, large.wall - small.wall, large.memory)
 
 
-def copy_afresh(folder: Path) -> Spent:
+def copy_afresh(folder: Path) -> Cost:
     """`cp` into an empty folder."""
     clean(folder)
     return copy(folder, durable=False)

@@ -25,24 +25,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from speed.table import Row, markdown
+from speed.trees import Cost
 
 SCORE = "clip_score"
 FRACTION = 0.3
 CONTENDERS = ("method", "first", "again", "select")
 BARS = (0.2, 0.3)  # of the method's time, of its memory
-
-
-@dataclass(frozen=True)
-class Cost:
-    """Seconds of CPU and of the clock, and bytes at the peak, of one process."""
-
-    cpu: float
-    wall: float
-    memory: int
 
 
 def method(folder: Path) -> None:

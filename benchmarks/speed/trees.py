@@ -28,10 +28,10 @@ DAEMON_SECONDS = 30.0  # how long daemons may take to notice that their master i
 
 @dataclass(frozen=True)
 class Cost:
-    """What a command took: seconds of wall time and of all cores, bytes at the peak."""
+    """What something took: seconds of all cores and of the clock, bytes at the peak."""
 
-    wall: float
     cpu: float
+    wall: float
     memory: int
 
 
@@ -58,7 +58,7 @@ def run(command: Sequence[str], env: Mapping[str, str] | None = None) -> Cost:
     if process.returncode:
         print(output)
         raise subprocess.CalledProcessError(process.returncode, list(command))
-    return Cost(wall, watch.cpu, watch.peak)
+    return Cost(watch.cpu, wall, watch.peak)
 
 
 def _reap() -> None:
