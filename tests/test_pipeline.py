@@ -43,6 +43,7 @@ from curate.pipeline.mapping import (
 )
 from curate.progress import Task
 from curate.reference import Reference, Sample
+from curate.stopping import Terminated
 from curate.samples import SamplePolicy
 from curate.sampling import choose_threshold, hash_samples, sample_hash, sampling_order
 from curate.shards import Shard, list_shards
@@ -97,6 +98,43 @@ def test_a_connected_ray_is_used_and_left_alone() -> None:
     with cluster("auto") as offered:
         assert offered.resources() == (4.0, 0.0)
     assert ray.is_initialized()
+
+
+class _Executor:
+    """Like Ray Data's executor: ends when nothing holds it."""
+
+    def __init__(self, ended: list[str]) -> None:
+        self._ended = ended
+
+    def __del__(self) -> None:
+        self._ended.append("executor")
+
+
+@pytest.mark.parametrize("told_as", ["itself", "cause", "its own cause"])
+def test_what_an_interrupted_frame_holds_ends_before_ray(
+    monkeypatch: pytest.MonkeyPatch, told_as: str
+) -> None:
+    ended: list[str] = []
+    monkeypatch.setattr(Cluster, "close", lambda self: ended.append("Ray"))
+
+    def interrupted() -> None:
+        held = _Executor(ended)
+        raise Terminated(held is None)
+
+    def stage() -> None:
+        try:
+            interrupted()
+        except Terminated as exc:
+            if told_as == "itself":
+                raise
+            error = WorkerError("a worker failed")
+            if told_as == "its own cause":
+                exc.__cause__ = error
+            raise error from exc
+
+    with pytest.raises((Terminated, WorkerError)), cluster("local"):
+        stage()
+    assert ended == ["executor", "Ray"]
 
 
 # --- mapping ----------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import socket
 import sys
 import tempfile
 import threading
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
@@ -125,8 +126,21 @@ def cluster(address: str) -> Iterator[Cluster]:
     offered = Cluster(address)
     try:
         yield offered
+    except BaseException as exc:
+        _let_go(exc)
+        raise
     finally:
         offered.close()
+
+
+def _let_go(exc: BaseException | None) -> None:
+    # Ctrl-C and SIGTERM come between any two lines, also of Ray Data. Frames that are done with
+    # would hold its executor until Ray is gone; ending only then, it starts another Ray.
+    seen: set[int] = set()  # an error may be among its own causes
+    while exc is not None and id(exc) not in seen:
+        seen.add(id(exc))
+        traceback.clear_frames(exc.__traceback__)
+        exc = exc.__cause__ or exc.__context__
 
 
 def _try_import(module: str) -> None:
