@@ -43,10 +43,10 @@ from curate.pipeline.mapping import (
 )
 from curate.progress import Task
 from curate.reference import Reference, Sample
-from curate.stopping import Terminated
 from curate.samples import SamplePolicy
 from curate.sampling import choose_threshold, hash_samples, sample_hash, sampling_order
 from curate.shards import Shard, list_shards
+from curate.stopping import Terminated
 from curate.workspace import REFERENCE_FOLDER
 
 # --- blocks ------------------------------------------------------------------------------------
