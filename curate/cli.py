@@ -214,6 +214,40 @@ def status(
 
 
 @app.command()
+def explain(
+    run_dir: RunDirArgument,
+    keys: Annotated[list[str], typer.Argument(metavar="KEY...", help="Key, SHARD/KEY or uid.")],
+    subset: Annotated[
+        str | None, typer.Option(help="Whose verdict; the configured subset unless named.")
+    ] = None,
+    neighbours: Annotated[
+        int, typer.Option(min=0, help="Pairs of the Reference that are named; 0 for none.")
+    ] = 5,
+    no_model: Annotated[
+        bool, typer.Option("--no-model", help="Embed nothing: take saved embeddings, or none.")
+    ] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Without the scan that places values in the pool.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One line of JSON per sample.")] = False,
+) -> None:
+    """Say why samples were kept or dropped, and what the model makes of them.
+
+    Every score with its place in the pool, every rule with its threshold, and the texts of the
+    Reference that the image makes more probable, or the reverse. Writes nothing.
+
+    Example: `curate explain runs/first 000000017 00042/000000018`
+    """
+    from curate import explain_page
+    from curate.explaining import Wanted
+    from curate.explaining import explain as explained
+
+    wanted = Wanted(subset, neighbours, model=not no_model, pool=not quick)
+    found = explained(RunDir(open_store(run_dir)), keys, wanted)
+    explain_page.show(out, found, as_json=as_json)
+
+
+@app.command()
 def verify(
     run_dir: Annotated[
         str, typer.Argument(metavar="RUN_DIR|UIDS.npy", help="A run directory, or a subset file.")

@@ -17,6 +17,7 @@ from curate.reference import Reference, Sample, SampleEmbeddings
 from curate.reference_files import SAMPLE_CHECKSUM, load, load_sample
 from curate.schema import (
     BASELINE_COLUMNS,
+    CAPTION,
     CROSS_VAS,
     EXACT_COLUMNS,
     NEG_CLIP_LOSS,
@@ -133,14 +134,20 @@ def score_sample(held: Held, embeddings: SampleEmbeddings, table: pa.Table) -> S
     Args:
         held: a Reference that was fitted on the embeddings, and the listed scores.
         embeddings: of the pairs.
-        table: their rows, with null scores; what no embedding tells is there already.
+        table: their rows, with null scores, and perhaps their captions; what no embedding tells is
+            there already.
     """
     scores = held.scorer("cpu")(
         torch.from_numpy(embeddings.image), torch.from_numpy(embeddings.text)
     )
     columns = {name: table[name] for name in table.column_names}
     columns |= {name: pa.array(values.numpy()) for name, values in scores.items()}
-    carried = [column for column in table.schema if column.name not in scores_schema(columns).names]
+    captions = columns.pop(CAPTION, None)
+    if captions is not None and captions.null_count == len(captions):
+        captions = None
+    own = {*scores_schema(columns).names, CAPTION}
+    carried = [column for column in table.schema if column.name not in own]
     located = "tar_offset" in columns
     schema = scores_schema((*SCORE_COLUMNS, *held.costly), carried, located=located)
-    return Sample(embeddings, pa.table({n: columns[n] for n in schema.names}, schema=schema))
+    rows = pa.table({n: columns[n] for n in schema.names}, schema=schema)
+    return Sample(embeddings, rows, captions)

@@ -30,11 +30,13 @@ from curate.reference import (
     Side,
     to_bytes,
 )
+from curate.schema import CAPTIONS_SCHEMA
 
 FILE: Final = "reference.npz"
 DESCRIPTION: Final = "reference.json"
 SAMPLE: Final = "sample.npz"
 SAMPLE_SCORES: Final = "sample_scores.parquet"
+SAMPLE_CAPTIONS: Final = "sample_captions.parquet"
 SAMPLE_CHECKSUM: Final = "sample_sha256"
 
 _REMEDY: Final = "copy it again or fit the Reference again"
@@ -51,6 +53,9 @@ def save(store: Store, folder: str, reference: Reference, sample: Sample) -> Non
     np.savez(buffer, **arrays)
     written = store.write_bytes(_in(folder, SAMPLE), buffer.getvalue())
     store.write_table(_in(folder, SAMPLE_SCORES), sample.table)
+    if sample.captions is not None:
+        names = [sample.table["shard"], sample.table["key"], sample.captions]
+        store.write_table(_in(folder, SAMPLE_CAPTIONS), pa.table(names, schema=CAPTIONS_SCHEMA))
     described = reference.description | {SAMPLE_CHECKSUM: written.sha256}
     save_fitted(store, folder, replace(reference, description=described))
 
@@ -62,7 +67,7 @@ def copy(origin: Store, store: Store, folder: str) -> Reference:
         ReferenceFileError: as `load`.
     """
     fitted = load(origin, "")
-    for name in (SAMPLE, SAMPLE_SCORES):
+    for name in (SAMPLE, SAMPLE_SCORES, SAMPLE_CAPTIONS):
         if origin.exists(name):
             store.write_bytes(_in(folder, name), origin.read_bytes(name))
     if not origin.exists(SAMPLE):
@@ -175,6 +180,23 @@ def load_sample_table(store: Store, folder: str) -> pa.Table:
     except (OSError, OutputError) as exc:
         raise ReferenceFileError(
             f"{store.path(relative)} cannot be read: {exc}; fit the Reference again"
+        ) from exc
+
+
+def load_sample_captions(store: Store, folder: str) -> pa.Table | None:
+    """Read shard, key and caption of the sample's pairs; None where no captions were kept.
+
+    Raises:
+        ReferenceFileError: they are damaged.
+    """
+    relative = _in(folder, SAMPLE_CAPTIONS)
+    try:
+        return store.read_table(relative, CAPTIONS_SCHEMA.names)
+    except FileNotFoundError:
+        return None  # an older Reference, or a pool without captions
+    except (OSError, OutputError) as exc:
+        raise ReferenceFileError(
+            f"{store.path(relative)} cannot be read: {exc}; delete it, which loses captions alone"
         ) from exc
 
 

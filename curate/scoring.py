@@ -26,6 +26,8 @@ from curate.manifest import Counts, counts_of_statuses
 from curate.pixels import PixelSpec, to_pixels
 from curate.samples import Rejection, Sample
 from curate.schema import (
+    CAPTION,
+    CAPTION_CHARS,
     CAPTION_ENGLISH,
     IMAGE_NORM,
     OK,
@@ -78,6 +80,7 @@ class BatchPlan:
         depth: batches in flight before the oldest is waited for.
         costly: the listed ones of COSTLY_COLUMNS; the embedder returns them, but for the language
             of captions, which is told where these are read.
+        captions: whether rows keep their captions, cut short: those of the Reference's sample do.
     """
 
     pixels: PixelSpec
@@ -86,6 +89,7 @@ class BatchPlan:
     batch_size: int
     depth: int = 3
     costly: tuple[str, ...] = ()
+    captions: bool = False
 
 
 @dataclass(slots=True)
@@ -96,6 +100,7 @@ class _Row:
     size: tuple[int, int] | None = None
     caption_chars: int | None = None
     caption_words: int | None = None
+    caption: str | None = None
     told: dict[str, float] = field(default_factory=dict)
 
 
@@ -108,9 +113,10 @@ class _Pending:
 class ShardScores:
     """The rows of one shard while they are being computed."""
 
-    def __init__(self, shard: str, costly: tuple[str, ...] = ()) -> None:
+    def __init__(self, shard: str, costly: tuple[str, ...] = (), *, captions: bool = False) -> None:
         self._shard = shard
         self._costly = costly
+        self._captions = captions
         self._rows: list[_Row] = []
         self._scores: dict[int, dict[str, float]] = {}
         self._embeddings: dict[int, tuple[npt.NDArray[Any], npt.NDArray[Any]]] = {}
@@ -124,6 +130,8 @@ class ShardScores:
         row = _Row(_light(sample), OK, size=size)
         row.caption_chars = len(sample.caption)
         row.caption_words = len(sample.caption.split())
+        if self._captions:
+            row.caption = sample.caption[:CAPTION_CHARS]
         if CAPTION_ENGLISH in self._costly:
             row.told[CAPTION_ENGLISH] = float(english([sample.caption])[0])
         self._rows.append(row)
@@ -155,7 +163,11 @@ class ShardScores:
         return counts_of_statuses(row.status for row in self._rows)
 
     def to_table(self) -> pa.Table:
-        """The rows as `scores_schema`. Raises AccountingError if a scored row lacks its scores."""
+        """The rows as `scores_schema`, and their captions behind them where they are kept.
+
+        Raises:
+            AccountingError: a scored row lacks its scores.
+        """
         missing = [i for i, r in enumerate(self._rows) if (r.status == OK) != (i in self._scores)]
         if missing:
             raise AccountingError(f"shard {self._shard}: rows {missing[:5]} have no result")
@@ -181,7 +193,10 @@ class ShardScores:
             "tar_offset": [r.item.tar_offset for r in rows],
             "tar_size": [r.item.tar_size for r in rows],
         }
-        return pa.Table.from_pydict(columns, schema=scores_schema(names))
+        table = pa.Table.from_pydict(columns, schema=scores_schema(names))
+        if not self._captions:
+            return table
+        return table.append_column(CAPTION, pa.array([r.caption for r in rows], pa.string()))
 
     def embeddings(self, dtype: npt.DTypeLike) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
         """Image and text embeddings [n, d] of all rows; NaN where a row has none."""
@@ -239,7 +254,7 @@ def score_samples(
     Returns:
         All rows of the shard, embeddings included where the client returns them.
     """
-    scores = ShardScores(shard, plan.costly)
+    scores = ShardScores(shard, plan.costly, captions=plan.captions)
     waiting: deque[_Pending] = deque()
     batch: list[tuple[int, Pixels, str]] = []
     seen = [0, 0]
