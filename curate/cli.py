@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
@@ -16,9 +15,7 @@ from curate.checking import check_run, check_subset, open_store
 from curate.config import Config, load_config
 from curate.errors import ConfigError, CurateError, VerificationError
 from curate.manifest import RunDir
-from curate.outputs import Store
-from curate.run_log import RunLog
-from curate.stopping import INTERRUPTED, TERMINATED, Terminated, terminable
+from curate.stopping import INTERRUPTED, TERMINATED, Terminated
 from curate.terminal import print_traceback
 
 app = typer.Typer(
@@ -37,9 +34,6 @@ app = typer.Typer(
 )
 out = reporting.console()
 warn = reporting.console(stderr=True)
-
-UNREADABLE = 3
-"""Exit code of a command that is done, but for shards that could not be read."""
 
 ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG.yaml", help="The run's configuration.")]
 Overrides = Annotated[
@@ -60,25 +54,10 @@ def _stage(path: Path, overrides: list[str] | None, name: str) -> None:
 
 def finish(config: Config, command: str) -> None:
     """Run a command and print its outcome; exits with 3 if shards could not be read."""
-    from curate import commands  # Ray and torch take seconds to import; --help must not
+    from curate.carrying_out import carry_out  # Ray and torch take seconds to import
 
-    run: Callable[[Config], commands.Outcome]
-    if command == "paper":
-        from curate.paper import command as paper_command
-
-        run = paper_command.run_paper
-    elif command == "sweep":
-        from curate.sweep.command import run_sweep as run
-    else:
-        run = getattr(commands, f"run_{command}")
-    log = RunLog(Store(config.output.run_dir))
     try:
-        with terminable(), log.command(command, config) as ended:
-            outcome = run(config)
-            log.unreadable(outcome.unreadable)
-            ended["seconds_of"] = outcome.seconds
-            tolerated = config.limits.tolerate_unreadable_shards
-            ended["exit_code"] = UNREADABLE if outcome.unreadable and not tolerated else 0
+        outcome, code = carry_out(config, command)
     except Terminated:
         warn.print("terminated; what is finished is kept: run again to go on")
         raise typer.Exit(TERMINATED) from None
@@ -86,8 +65,8 @@ def finish(config: Config, command: str) -> None:
         warn.print("interrupted; what is finished is kept: run again to go on")
         raise typer.Exit(INTERRUPTED) from None
     reporting.print_outcome(out, outcome)
-    if ended["exit_code"]:
-        raise typer.Exit(ended["exit_code"])
+    if code:
+        raise typer.Exit(code)
 
 
 @app.command()

@@ -28,6 +28,10 @@ SHOWN_CHARS: Final = 400
 """Characters of a caption or an error on the page: five lines of a narrow terminal."""
 
 
+NAMED_COLUMNS: Final = 37
+"""Columns of a caption in a list: what 80 leave beside its numbers."""
+
+
 def show(out: Console, found: Sequence[Explanation], *, as_json: bool) -> None:
     """Print explanations."""
     for at, one in enumerate(found):
@@ -91,7 +95,8 @@ def _facts(one: Explanation) -> Iterator[str]:
         yield f"{width:.0f} x {height:.0f} pixels"
     for name in ("caption_chars", "caption_words"):
         if (value := one.values.get(name)) is not None:
-            yield f"{value:.0f}{unit_of(name)}"
+            unit = unit_of(name)
+            yield f"{value:.0f}{unit.removesuffix('s') if value == 1 else unit}"
 
 
 # --- scores -----------------------------------------------------------------------------------
@@ -99,16 +104,15 @@ def _facts(one: Explanation) -> Iterator[str]:
 
 def _print_scores(out: Console, one: Explanation) -> None:
     table = Table(show_edge=False, padding=(0, 1), header_style="")
-    table.add_column(" score")
-    table.add_column("value", justify="right")
-    table.add_column("below it in the pool", justify="right")
-    table.add_column("in the Reference", justify="right")
+    table.add_column("  score", overflow="fold")
+    for name in ("value", "percentile", "in Reference"):
+        table.add_column(name, justify="right", no_wrap=True)
     for name, value in one.values.items():
         placed = name in one.pool or name in one.reference
         if value is None or (name in METADATA_COLUMNS and not placed):
             continue
         pool, reference = (_percent(places.get(name)) for places in (one.pool, one.reference))
-        table.add_row(f" {shown(name)}", f"{_number(value)}{unit_of(name)}", pool, reference)
+        table.add_row(f"  {shown(name)}", f"{_number(value)}{unit_of(name)}", pool, reference)
     out.print(table)
 
 
@@ -173,11 +177,11 @@ def _compared(test: TestTrace) -> str:
     if test.tied:
         side = "above" if test.passed else "below"
         return f"{value}{unit} is the threshold itself; its uid ranks {side} that of the cut"
-    where = "at or above" if test.keep == "at_least" else "at or below"
-    by = f"by {abs(test.margin):.3g}{unit}"
-    if test.passed:
-        return f"{value}{unit} is {where} {cut}, {by}"
-    return f"{value}{unit} is not {where} {cut}; it lacks {abs(test.margin):.3g}{unit}"
+    if test.margin == 0:
+        return f"{value}{unit} is the threshold itself"
+    above = (test.keep == "at_least") == test.passed
+    side = "above" if above else "below"
+    return f"{value}{unit} lies {side} {cut}, by {abs(test.margin):.3g}{unit}"
 
 
 # --- what the model makes of it ---------------------------------------------------------------
@@ -189,9 +193,10 @@ def _print_meaning(out: Console, found: Meaning | None, title: str) -> None:
     out.print(f"  {title} (Information Gain {found.information_gain:.3g} nats):")
     same = [one.row for one in found.nearest] == [one.row for one in found.gaining]
     table = Table(show_edge=False, padding=(0, 1), header_style="")
-    table.add_column("  nearest" + (", and gaining most" if same else ""), no_wrap=True, ratio=1)
+    title = "  nearest" + (", and gaining most" if same else "")
+    table.add_column(title, no_wrap=True, overflow="ellipsis", max_width=NAMED_COLUMNS)
     for name in ("cosine", "p", "p/prior", "nats"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True, min_width=6)
     for one in found.nearest:
         _add_neighbour(table, one)
     if not same:
@@ -208,7 +213,7 @@ def _add_neighbour(table: Table, one: Neighbour) -> None:
     table.add_row(
         f"  {shown(caption)}",
         f"{one.cosine:.3f}",
-        f"{one.posterior:.3g}",
+        f"{one.posterior:.1e}",
         f"{one.posterior / one.prior:.3f}",
-        f"{one.term:+.2g}",
+        f"{one.term:+.1e}",
     )

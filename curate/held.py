@@ -5,6 +5,7 @@ Read once per run and shipped to whatever computes; nothing here knows about Ray
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -78,19 +79,30 @@ def hold(
         TargetError: the target is missing, damaged or does not fit.
         RunDirError: the run's copy is of another target.
     """
-    costly = config.costly_scores
+    costly, baselines = config.costly_scores, config.baselines
+    if baselines.target is None or not set(costly) & set(TARGET_COLUMNS):
+        return hold_sample(reference, sample, costly, baselines)
+    target = held_target(store, folder, baselines, len(reference.image.mean), _needs(costly))
+    return Held(reference, sample, target, costly, baselines)
+
+
+def hold_sample(
+    reference: Reference,
+    sample: SampleEmbeddings | None,
+    costly: tuple[str, ...],
+    baselines: BaselinesConfig | None = None,
+) -> Held:
+    """Put a Reference together with its sample, which is the target of the listed scores too."""
     target = None
-    if set(costly) & set(TARGET_COLUMNS):
-        needs = Needs(
-            texts=bool({TEXT_VAS, CROSS_VAS} & set(costly)), members=NORMSIM_INF in costly
-        )
-        if config.baselines.target is not None:
-            dim = len(reference.image.mean)
-            target = held_target(store, folder, config.baselines, dim, needs)
-        elif sample is not None:
-            text = sample.text if needs.texts else None
-            target = target_of(sample.image, text, members=needs.members)
-    return Held(reference, sample, target, costly, config.baselines)
+    if set(costly) & set(TARGET_COLUMNS) and sample is not None:
+        needs = _needs(costly)
+        text = sample.text if needs.texts else None
+        target = target_of(sample.image, text, members=needs.members)
+    return Held(reference, sample, target, costly, baselines or BaselinesConfig())
+
+
+def _needs(costly: Collection[str]) -> Needs:
+    return Needs(texts=bool({TEXT_VAS, CROSS_VAS} & set(costly)), members=NORMSIM_INF in costly)
 
 
 def read_held(store: Store, folder: str, config: Config) -> Held:

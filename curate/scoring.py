@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from curate.encoder import Pixels
 from curate.errors import AccountingError, SampleError
-from curate.images import decode_picture
+from curate.images import Picture, decode_picture
 from curate.language import english
 from curate.loading import Tokenize, Tokens
 from curate.manifest import Counts, counts_of_statuses
@@ -38,6 +38,7 @@ from curate.schema import (
 )
 
 Float32 = npt.NDArray[np.float32]
+Decode = Callable[[Any, int, PixelSpec], Picture]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,7 @@ class BatchPlan:
         costly: the listed ones of COSTLY_COLUMNS; the embedder returns them, but for the language
             of captions, which is told where these are read.
         captions: whether rows keep their captions, cut short: those of the Reference's sample do.
+        decode: makes a picture of a sample's image; raises SampleError.
     """
 
     pixels: PixelSpec
@@ -90,6 +92,7 @@ class BatchPlan:
     depth: int = 3
     costly: tuple[str, ...] = ()
     captions: bool = False
+    decode: Decode = decode_picture
 
 
 @dataclass(slots=True)
@@ -298,7 +301,7 @@ def _prepare(
         scores.reject(item, item.status, item.detail)
         return None
     try:
-        picture = decode_picture(item.image, plan.max_pixels, plan.pixels)
+        picture = plan.decode(item.image, plan.max_pixels, plan.pixels)
         pixels = to_pixels(picture.pixels, plan.pixels, picture.size)
     except SampleError as exc:
         scores.reject(item, exc.status, exc.detail)

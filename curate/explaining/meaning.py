@@ -110,13 +110,15 @@ def neighbourhood(store: Store, folder: str, reference: Reference) -> Neighbourh
         ReferenceFileError: the embeddings are missing, or something is damaged.
     """
     sample = load_sample(store, folder, reference)
-    labels, notes = _labels(store, folder, len(sample.text))
+    labels, notes = _labels(store, folder, reference, len(sample.text))
     return Neighbourhood(sample, reference.posterior, labels, notes)
 
 
-def _labels(store: Store, folder: str, rows: int) -> tuple[Labels, tuple[str, ...]]:
+def _labels(
+    store: Store, folder: str, reference: Reference, rows: int
+) -> tuple[Labels, tuple[str, ...]]:
     place = store.path(folder)
-    table = load_sample_captions(store, folder)
+    table = load_sample_captions(store, folder, reference)
     if table is not None:
         return Labels(*(_column(table, name, rows, place) for name in CAPTIONS_SCHEMA.names)), ()
     if not store.exists(f"{folder}/{SAMPLE_SCORES}"):

@@ -22,8 +22,8 @@ from curate.embedding_pools.rows import BLOCK_ROWS, normalised
 from curate.embedding_pools.source import RUN_KEYS, find_source
 from curate.errors import ConfigError, ShardError
 from curate.manifest import RunDir
-from curate.members import split_name
-from curate.samples import TEXT_EXTENSION, Sample, SamplePolicy, ShardReader
+from curate.members import KEY_LIMIT, split_name
+from curate.samples import TEXT_EXTENSION, Rejection, Sample, SamplePolicy, ShardReader
 from curate.schema import OK
 from curate.shard_tasks import EMBEDDINGS
 from curate.shards import Shard, open_shard, read_range
@@ -82,24 +82,28 @@ def originals_of_shard(
 
 def _original(data: bytes, shard: Shard, row: Mapping[str, Any], policy: SamplePolicy) -> Original:
     try:
-        caption = _caption(data, policy)
+        keys, caption = _caption(data, policy)
+        if keys != {row["key"]}:
+            return Original(problem=f"{shard.url} changed since it was scored: score it again")
         if row["status"] != OK:
             return Original(caption)
         item = next(iter(ShardReader(io.BytesIO(data), Shard(shard.id, shard.url, None), policy)))
-    except (ShardError, StopIteration) as exc:
+    except ShardError as exc:
         return Original(problem=_named(shard, exc))
-    if not isinstance(item, Sample) or item.key != row["key"]:
-        return Original(problem=f"{shard.url} changed since it was scored: score it again")
+    if isinstance(item, Rejection):
+        return Original(caption, problem=f"{shard.url} changed since it was scored: {item.detail}")
     return Original(item.caption[:CAPTION_SHOWN], item)
 
 
-def _caption(data: bytes, policy: SamplePolicy) -> str | None:
-    """The first caption among a sample's members, as far as it is text."""
+def _caption(data: bytes, policy: SamplePolicy) -> tuple[set[str], str | None]:
+    """The keys of a sample's members, and the first caption among them, as far as it is text."""
+    keys, caption = set(), None
     for member in TarReader(io.BytesIO(data), policy.member_bytes):
-        _, extension = split_name(member.name)
-        if extension == TEXT_EXTENSION and member.data is not None:
-            return member.data[: 4 * CAPTION_SHOWN].decode("utf-8", "replace")[:CAPTION_SHOWN]
-    return None
+        key, extension = split_name(member.name)
+        keys.add(key[:KEY_LIMIT])
+        if caption is None and extension == TEXT_EXTENSION and member.data is not None:
+            caption = member.data[: 4 * CAPTION_SHOWN].decode("utf-8", "replace")[:CAPTION_SHOWN]
+    return keys, caption
 
 
 def _named(shard: Shard, problem: Exception) -> str:

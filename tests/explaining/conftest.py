@@ -1,0 +1,27 @@
+"""A selected run that explanations are asked of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from local_run import LocalRun
+from pools import config_of
+
+from curate.config import Config, to_yaml
+from curate.workspace import CONFIG
+
+
+def write_config(made: LocalRun, model: str, **sections: object) -> Config:
+    """Leave a configuration in the run directory, as `curate score` does."""
+    shards = str(Path(made.shards[0].url).parent / "*.tar")
+    config = config_of(model, shards, made.folder, **sections)
+    made.store.write_bytes(CONFIG, to_yaml(config).encode())
+    return config
+
+
+@pytest.fixture
+def explained_run(scored_run: LocalRun, tiny_model: str) -> LocalRun:
+    """The small run with its configuration; nothing is selected yet."""
+    write_config(scored_run, tiny_model)
+    return scored_run
