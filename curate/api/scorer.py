@@ -91,9 +91,9 @@ class Scorer:
             batch: a mapping of columns (`datasets`; Ray Data with numpy), or an Arrow table.
 
         Returns:
-            The columns of `score`, and those to be kept: an Arrow table, or a mapping in which every
-            number is float32 and NaN where it is missing, and an `error` that is missing is empty.
-            So the types of a mapping are the same in every batch, whatever is rejected there.
+            The columns of `score`, and those to be kept: an Arrow table, or a mapping in which
+            every number is float32, NaN where it is missing, and an `error` that is missing is
+            empty. So the types are the same in every batch, whatever is rejected there.
 
         Raises:
             ConfigError: the batch lacks a column.

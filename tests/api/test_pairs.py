@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from factories import encode, jpeg, picture, read_shard, sample_members, tar_bytes
@@ -175,10 +176,8 @@ def test_a_reference_round_trips(reference: curate.Reference, tmp_path: Path) ->
     loaded.save(copy)
     for name in ("reference.npz", "reference.json", "sample.npz", "sample_captions.parquet"):
         assert (copy / name).read_bytes() == (tmp_path / "r" / name).read_bytes()
-    captions = (
-        pa.parquet.read_table(copy / "sample_captions.parquet") if hasattr(pa, "parquet") else None
-    )
-    assert captions is None or captions["caption"].to_pylist() == CAPTIONS
+    captions = pq.read_table(copy / "sample_captions.parquet")
+    assert captions["caption"].to_pylist() == CAPTIONS
     (copy / "sample_scores.parquet").unlink()
     assert curate.Reference.load(copy).held(COSTLY).sample is not None
     (copy / "sample.npz").unlink()

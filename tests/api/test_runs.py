@@ -125,22 +125,17 @@ def test_a_ray_dataset_is_scored(outcome: curate.Outcome, tiny_model: str) -> No
     rows = [{"id": i, "jpg": data, "text": f"thing {i}"} for i, data in enumerate(pictures)]
     reference = f"{outcome.run_dir}/reference"
     named = {"model": tiny_model, "reference": reference, "image": "jpg", "keep": ["id"]}
-    for kind in ("numpy", "pyarrow"):
-        found = ray.data.from_items(rows).map_batches(
-            curate.Scorer,
-            fn_constructor_kwargs=named,
-            batch_size=4,
-            batch_format=kind,
-            concurrency=1,
-        )
-        told = sorted(found.take_all(), key=lambda row: row["id"])
-        expected = curate.Scorer(tiny_model, reference).score(pictures, [r["text"] for r in rows])
-        assert [row["status"] for row in told] == expected["status"].to_pylist()
-        assert told[7]["status"] == "undecodable_image"
-        for name in SCORES:
-            theirs = expected[name].to_numpy(zero_copy_only=False)
-            ours = np.array([row[name] for row in told], dtype=np.float32)
-            np.testing.assert_allclose(ours, theirs, **CLOSE)
+    found = ray.data.from_items(rows).map_batches(
+        curate.Scorer, fn_constructor_kwargs=named, batch_size=4, concurrency=1
+    )
+    told = sorted(found.take_all(), key=lambda row: row["id"])
+    expected = curate.Scorer(tiny_model, reference).score(pictures, [r["text"] for r in rows])
+    assert [row["status"] for row in told] == expected["status"].to_pylist()
+    assert told[7]["status"] == "undecodable_image"
+    for name in SCORES:
+        theirs = expected[name].to_numpy(zero_copy_only=False)
+        ours = np.array([row[name] for row in told], dtype=np.float32)
+        np.testing.assert_allclose(ours, theirs, **CLOSE)
 
 
 def test_a_reference_from_arrays_is_adopted_by_a_run(
