@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 import subprocess
 import sys
@@ -40,7 +41,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.skip(f"needs {', '.join(missing)}: install the extra docs")
     folder = tmp_path_factory.mktemp("site")
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", folder]
-    built = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
+    quiet = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
+    built = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, env=quiet)
     assert built.returncode == 0, built.stdout + built.stderr
     return folder
 
@@ -48,7 +50,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_site_builds_without_a_warning(site: Path) -> None:
     assert (site / "index.html").is_file()
     assert (site / "configs/datacomp/sweep.yaml").is_file()
-    assert "curate.Reference" in (site / "api.html").read_text()
 
 
 def test_the_site_loads_nothing_from_elsewhere(site: Path) -> None:
@@ -64,6 +65,6 @@ def test_the_api_page_documents_what_is_public(site: Path) -> None:
 
     text = (site / "api.html").read_text()
     for name in curate.__all__:
-        assert name == "__version__" or name in text
+        assert name == "__version__" or f"curate.{name}" in text
     for method in ("embed", "fit", "score", "select", "filter", "sweep", "explain", "iter_scores"):
-        assert re.search(rf'id="curate\.api\.\w+\.\w+\.{method}"', text), method
+        assert re.search(rf'id="curate\.\w+\.{method}"', text), method
