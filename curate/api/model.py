@@ -32,7 +32,8 @@ class EmbeddedPairs:
     """Embeddings of pairs; `images, texts = pairs` unpacks them.
 
     Attributes:
-        images, texts: float32 [n, d], L2-normalised; NaN in both where a pair was rejected.
+        images: float32 [n, d], L2-normalised; NaN where a pair was rejected.
+        texts: likewise, row by row.
         table: one row per pair: `status` (`ok` or the reason of a rejection), `error`,
             `image_norm`, `text_norm`, and what is known without a model, such as `width`.
     """

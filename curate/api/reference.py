@@ -96,14 +96,19 @@ class Reference:
         Rows that are zero, NaN or infinite, as those of rejected pairs, are left out.
 
         Args:
-            images, texts: [n, d] of any float type, row i of both from pair i. Thousands are
-                enough, tens of thousands take minutes; choose them at random from the pool.
+            images: [n, d] of any float type. Thousands of pairs are enough, tens of thousands take
+                minutes; choose them at random from the pool.
+            texts: likewise, row i from the same pair as row i of the images.
             model: whose embeddings these are: a `Scorer` takes no Reference of another one.
             link: without a model, how its logits become probabilities: softmax (CLIP) by default.
-            captions, keys: of the pairs, for explanations; kept beside the Reference.
-            prior, covariance, temperature, trace_share, seed: as under `reference` in the
-                configuration.
+            captions: of the pairs, for explanations; kept beside the Reference.
+            keys: likewise.
+            prior: `model`, or `uniform` weights; this and the next as in the configuration.
+            covariance: `corrected` for the slope of a sigmoid, or as in the `paper`.
+            temperature: a logit scale, or the `model`'s own scale and bias.
+            trace_share: share of the covariance's trace that informativeness keeps.
             landmarks: clusters per modality, which the landmark scores need; None for none.
+            seed: of the clusters.
 
         Raises:
             ConfigError: settings do not go together.
@@ -201,7 +206,8 @@ class Reference:
         """Score embeddings of pairs.
 
         Args:
-            images, texts: [n, d] of any float type, row by row; they need not be normalised.
+            images: [n, d] of any float type; they need not be normalised.
+            texts: likewise, row by row.
             scores: those that cost more, to be computed as well.
 
         Returns:

@@ -27,7 +27,8 @@ class Scorer:
         model: loaded, or the name of one as `load_model` takes it.
         reference: fitted, or where it is saved.
         scores: those that cost more, to be computed as well.
-        image, text: columns of a batch.
+        image: column of a batch that holds the pictures.
+        text: column of a batch that holds the captions.
         keep: columns of a batch that are returned beside the scores: `datasets` keeps all by
             itself, Ray Data none.
         batch_size: pairs through the model at once; see `Model.embed`.
@@ -72,14 +73,19 @@ class Scorer:
         return _rebuilt, (type(self), self._model, self._reference, self._named)
 
     def score(self, images: Sequence[Any], texts: Sequence[str | None]) -> pa.Table:
-        """Score pairs; images and texts are those of `Model.embed`.
+        """Score pairs.
+
+        Args:
+            images: pictures, of any kind that `Model.embed` takes.
+            texts: captions, row by row.
 
         Returns:
             One row per pair: `status`, `error`, the scores, float32, and what is known without a
             model (`width`, `caption_words`, ...). Null where a pair was rejected.
 
         Raises:
-            ValueError, TypeError: as `Model.embed`.
+            ValueError: there are more images than texts, or fewer.
+            TypeError: something is no image or no text at all.
         """
         rows = self._model.score(images, texts, self._scorer, self._costly, self._batch_size)
         return without_places(rows.to_table())

@@ -142,14 +142,22 @@ class Explanation:
 
     Attributes:
         name: as it was asked for.
-        shard, index, key, uid, uid_derived, status, error: as in the scores.
+        shard: as in the scores, like the next six.
+        index: position in the shard.
+        key: of the sample.
+        uid: 32 hex digits.
+        uid_derived: whether shard and key gave it.
+        status: `ok`, or why it was rejected.
+        error: what was found then.
         meaning_of_status: of a rejection.
         caption: None where it could not be read.
         values: column -> value, of every numeric column of the scores; None where missing.
-        pool, reference: column -> standing in the pool and in the Reference's sample; where a
-            column is not asked for, or has no value, it is left out.
+        pool: column -> standing in the pool; where a column is not asked for, or has no value, it
+            is left out.
+        reference: the same in the Reference's sample.
         verdict: None where nothing was selected.
-        image, text: None where there is no embedding to be had.
+        image: what the model makes of the picture; None without an embedding.
+        text: what it makes of the caption.
         notes: what could not be told, and why.
     """
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import tarfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from factories import jpeg, sample_members, tar_bytes
 from pools import config_tree
@@ -63,8 +65,12 @@ def test_a_run_is_that_of_the_command(outcome: curate.Outcome, tree: dict[str, A
     assert decisions.column_names == ["shard", "index", "key", "uid", "kept", "reason"]
     assert sum(decisions["kept"].to_pylist()) == outcome.subset.counts.kept == 8
     assert list(run.subsets()) == ["default"]
-    log = (Path(outcome.run_dir) / "log.jsonl").read_text()
-    assert '"command": "all"' in log or '"command":"all"' in log
+    events = [json.loads(line) for line in (Path(run.run_dir) / "log.jsonl").open()]
+    assert [e["command"] for e in events if e["event"] == "command ends"] == ["all"]
+    captions = pq.read_table(f"{run.run_dir}/reference/sample_captions.parquet")
+    sample = pq.read_table(f"{run.run_dir}/reference/sample_scores.parquet")
+    assert captions["key"].to_pylist() == sample["key"].to_pylist()
+    assert captions["caption"].to_pylist()[:2] == ["thing 0 0", "thing 0 1"]
 
 
 def test_nothing_is_printed_unless_asked(
