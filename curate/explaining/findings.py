@@ -196,7 +196,7 @@ def to_json(found: Explanation) -> dict[str, Any]:
         },
         "columns": {
             name: {
-                "value": value,
+                "value": _plain(value),
                 "pool": _standing_json(found.pool.get(name)),
                 "reference": _standing_json(found.reference.get(name)),
             }
@@ -209,8 +209,17 @@ def to_json(found: Explanation) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _standing_json(standing: Standing | None) -> dict[str, float] | None:
-    return None if standing is None else asdict(standing) | {"percentile": standing.percentile}
+def _plain(number: float | None) -> float | str | None:
+    """JSON has no infinity, which is `"inf"` or `"-inf"`, and no NaN, which is null."""
+    if number is None or math.isnan(number):
+        return None
+    return number if math.isfinite(number) else str(number)
+
+
+def _standing_json(standing: Standing | None) -> dict[str, Any] | None:
+    if standing is None:
+        return None
+    return asdict(standing) | {"percentile": _plain(standing.percentile)}
 
 
 def _verdict_json(verdict: Verdict) -> dict[str, Any]:
@@ -237,8 +246,8 @@ def _trace_json(trace: Trace) -> dict[str, Any]:
         "column": trace.column,
         "keep": trace.keep,
         "threshold": trace.cut.to_json(),
-        "value": trace.value,
-        "margin": trace.margin,
+        "value": _plain(trace.value),
+        "margin": _plain(trace.margin),
         "tied": trace.tied,
         "passed": trace.passed,
         "decisive": trace.decisive,

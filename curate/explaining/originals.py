@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -116,52 +116,49 @@ def originals_of_part(
 ) -> list[Original]:
     """Read samples of a part of a pool of metadata; as `originals_of_shard`."""
     part = part_of(shard, layout)
-    order = np.argsort([row["index"] for row in rows], kind="stable")
-    positions = np.array([rows[at]["index"] for at in order], dtype=np.int64)
-    captions: list[str | None] = []
+    positions = np.array([row["index"] for row in rows], dtype=np.int64)
+    captions: dict[int, str | None] = {}
     try:
         source = find_source([part], config)
         with opened_part(part, source) as opened:
             first = 0
             for block in opened.metadata.blocks(BLOCK_ROWS):
-                low, high = np.searchsorted(positions, (first, first + block.rows))
-                captions += [block.captions[int(at) - first].as_py() for at in positions[low:high]]
+                inside = positions[(positions >= first) & (positions < first + block.rows)]
+                captions |= {at: block.captions[at - first].as_py() for at in inside.tolist()}
                 first += block.rows
-            embeddings = _stored(opened.arrays, positions)
+            stored = _stored(opened.arrays, positions)
     except (ShardError, ConfigError) as exc:
         return [Original(problem=_named(shard, exc))] * len(rows)
-    found = [Original()] * len(rows)
-    for place, at in enumerate(order):
-        caption = captions[place]
-        found[at] = Original(caption and caption[:CAPTION_SHOWN], embedding=embeddings[place])
-    return found
+    told = (captions[at] for at in positions.tolist())
+    return [
+        Original(caption and caption[:CAPTION_SHOWN], embedding=embedding)
+        for caption, embedding in zip(told, stored, strict=True)
+    ]
 
 
-def saved_embeddings(
-    run: RunDir, shard: str, rows: Sequence[Mapping[str, Any]]
-) -> list[Embedding | None]:
-    """The embeddings that a run kept of rows of a shard; None where it kept none.
-
-    Raises:
-        ShardError: the file is damaged.
-    """
+def with_saved(
+    run: RunDir, shard: str, rows: Sequence[Mapping[str, Any]], originals: Sequence[Original]
+) -> list[Original]:
+    """Add the embeddings that a run kept of rows of a shard, if it kept them."""
     relative = f"{EMBEDDINGS}/{shard}.npz"
     if not run.store.exists(relative):
-        return [None] * len(rows)
+        return list(originals)
     path = run.store.path(relative)
     url = path if run.store.is_local else run.store.fs.unstrip_protocol(path)
-    order = np.argsort([row["index"] for row in rows], kind="stable")
-    positions = np.array([rows[at]["index"] for at in order], dtype=np.int64)
-    with open_npz(url, RUN_KEYS) as (arrays, _):
-        stored = _stored(arrays, positions)
-    found: list[Embedding | None] = [None] * len(rows)
-    for place, at in enumerate(order):
-        found[at] = stored[place]
-    return found
+    positions = np.array([row["index"] for row in rows], dtype=np.int64)
+    try:
+        with open_npz(url, RUN_KEYS) as (arrays, _):
+            stored = _stored(arrays, positions)
+    except ShardError as exc:
+        return [replace(one, problem=one.problem or str(exc)) for one in originals]
+    return [replace(one, embedding=e) for one, e in zip(originals, stored, strict=True)]
 
 
 def _stored(arrays: Sequence[Any], positions: npt.NDArray[np.int64]) -> list[Embedding | None]:
-    """Rows of the arrays of image and text, normalised; None for those that cannot be used."""
+    """Rows of the arrays of image and text, normalised; None for those that cannot be used.
+
+    Arrays are read forward: distinct positions, ascending, whatever the order they are asked in.
+    """
     if not arrays:
         return [None] * len(positions)
     distinct, inverse = np.unique(positions, return_inverse=True)

@@ -19,19 +19,18 @@ from curate.errors import ConfigError, CurateError, OutputError, RunDirError
 from curate.explaining.embedding import embed
 from curate.explaining.finding import Place, find
 from curate.explaining.findings import Explanation, Standing
-from curate.explaining.meaning import neighbourhood
+from curate.explaining.meaning import Neighbourhood, neighbourhood
 from curate.explaining.originals import (
     Embedding,
     Original,
     originals_of_part,
     originals_of_shard,
-    saved_embeddings,
+    with_saved,
 )
 from curate.explaining.rows import Row, read_rows
 from curate.explaining.standing import Standings, pool_standings, sample_standings
 from curate.explaining.verdicts import Judge, chosen_subset
 from curate.manifest import RunDir
-from curate.reference import Reference
 from curate.samples import SamplePolicy, policy_of
 from curate.schema import ALL_SCORES, OK, REJECTIONS
 from curate.scored_pool import scored_pool
@@ -68,11 +67,10 @@ def explain(run: RunDir, names: Sequence[str], wanted: Wanted | None = None) -> 
         RunDirError: a name is unknown or ambiguous, or there is no such subset.
         OutputError: scores, decisions or the configuration are damaged.
         AccountingError: the stored decision is not what the rules say.
-        ModelError: the model cannot be loaded.
     """
     wanted = wanted or Wanted()
-    manifest = {shard.id: shard for shard in run.read_manifest()}
-    done = run.committed(list(manifest))
+    manifest = run.shard_ids()
+    done = run.committed(manifest)
     shards = [shard for shard in manifest if shard in done]
     if not shards:
         raise RunDirError(f"{run.store}: no shard is scored yet; run `curate score` first")
@@ -88,7 +86,7 @@ def explain(run: RunDir, names: Sequence[str], wanted: Wanted | None = None) -> 
         told = [replace(one, verdict=v) for one, v in zip(told, verdicts, strict=True)]
     ranked = {*ALL_SCORES, *(judge.columns if judge is not None else ())}
     told = _with_standings(run, shards, rows, told, ranked, in_pool=wanted.pool)
-    return _with_meanings(run, manifest, rows, told, config, wanted)
+    return _with_meanings(run, rows, told, config, wanted)
 
 
 def _bare(name: str, place: Place, row: Row) -> Explanation:
@@ -139,11 +137,7 @@ def _with_standings(
         table = reference_files.load_sample_table(run.store, REFERENCE_FOLDER)
         reference = sample_standings(table, values)
     return [
-        replace(
-            one,
-            pool=_at(pool, at),
-            reference=_at(reference, at),
-        )
+        replace(one, pool=_at(pool, at), reference=_at(reference, at))
         for at, one in enumerate(told)
     ]
 
@@ -155,7 +149,7 @@ def _at(standings: Standings, at: int) -> dict[str, Standing]:
 
 def _duplicates(run: RunDir, shards: Sequence[str]) -> Duplicates:
     try:
-        identity = scored_pool(run).identity
+        identity = scored_pool(run, keep=False).identity
     except RunDirError:  # half-way through: there is nothing yet that would be kept for these
         identity = None
     return find_duplicates(run.store, shards, identity, keep=False)
@@ -166,54 +160,56 @@ def _duplicates(run: RunDir, shards: Sequence[str]) -> Duplicates:
 
 def _with_meanings(
     run: RunDir,
-    manifest: Mapping[str, Shard],
     rows: Sequence[Row],
     told: Sequence[Explanation],
     config: Config | None,
     wanted: Wanted,
 ) -> list[Explanation]:
-    originals = _originals(run, manifest, rows, told, config)
+    """Add captions, and what the model makes of those that were scored; what fails is noted."""
+    originals = _originals(run, rows, told, config)
     found = [
         replace(one, caption=o.caption, notes=(o.problem,) if o.problem else ())
         for one, o in zip(told, originals, strict=True)
     ]
-    scored = [at for at, one in enumerate(told) if one.status == OK]
+    scored = {at: originals[at] for at, one in enumerate(told) if one.status == OK}
     if not scored or not wanted.neighbours:
         return found
     if not run.store.exists(f"{REFERENCE_FOLDER}/{reference_files.DESCRIPTION}"):
         return _noted(found, scored, "there is no Reference to tell what the model makes of it")
-    fitted = reference_files.load(run.store, REFERENCE_FOLDER)
-    embeddings = {at: originals[at].embedding for at in scored}
-    missing = [at for at in scored if embeddings[at] is None]
-    samples = [originals[at].sample for at in missing]
-    known = [s for s in samples if s is not None]
-    if known and not wanted.model:
-        found = _noted(found, missing, "its embeddings were not saved, and no model was to be used")
-    elif known and config is None:
-        found = _noted(found, missing, f"{CONFIG} is gone, which tells the model")
-    elif known and config is not None:
-        fresh = iter(embed(known, config, fitted))
-        embeddings |= {
-            at: next(fresh) for at, s in zip(missing, samples, strict=True) if s is not None
-        }
-    return _meant(run, fitted, found, {at: e for at, e in embeddings.items() if e}, wanted)
+    embeddings = {at: o.embedding for at, o in scored.items() if o.embedding is not None}
+    samples = {
+        at: o.sample for at, o in scored.items() if at not in embeddings and o.sample is not None
+    }
+    try:
+        fitted = reference_files.load(run.store, REFERENCE_FOLDER)
+        near = neighbourhood(run.store, REFERENCE_FOLDER, fitted)
+    except CurateError as exc:
+        return _noted(found, scored, str(exc))
+    if samples and not wanted.model:
+        note = "its embeddings were not saved, and no model was to be used"
+        found = _noted(found, samples, note)
+    elif samples and config is None:
+        found = _noted(found, samples, f"{CONFIG} is gone, which tells the model")
+    elif samples and config is not None:
+        try:
+            fresh = embed(list(samples.values()), config, fitted)
+        except CurateError as exc:
+            return _meant(near, _noted(found, samples, str(exc)), embeddings, wanted)
+        embeddings |= {at: e for at, e in zip(samples, fresh, strict=True) if e is not None}
+        failed = samples.keys() - embeddings.keys()
+        found = _noted(found, failed, "it cannot be embedded here as it was when it was scored")
+    return _meant(near, found, embeddings, wanted)
 
 
 def _meant(
-    run: RunDir,
-    fitted: Reference,
+    near: Neighbourhood,
     told: Sequence[Explanation],
     embeddings: Mapping[int, Embedding],
     wanted: Wanted,
 ) -> list[Explanation]:
-
     found = list(told)
     if not embeddings:
         return found
-    try:
-        near = neighbourhood(run.store, REFERENCE_FOLDER, fitted)
-    except CurateError as exc:
-        return _noted(found, embeddings, str(exc))
     held = list(embeddings.values())
     images = near.of_images(held, wanted.neighbours)
     texts = near.of_texts(held, wanted.neighbours)
@@ -232,13 +228,9 @@ def _noted(told: Sequence[Explanation], rows: Iterable[int], note: str) -> list[
 
 
 def _originals(
-    run: RunDir,
-    manifest: Mapping[str, Shard],
-    rows: Sequence[Row],
-    told: Sequence[Explanation],
-    config: Config | None,
+    run: RunDir, rows: Sequence[Row], told: Sequence[Explanation], config: Config | None
 ) -> list[Original]:
-    """What the pool holds of the samples, a shard at a time."""
+    """What the pool, and the run itself, hold of the samples; a shard at a time."""
     _, parts = run.read_identity() or ("", {})
     layout = parts.get("layout")
     policy = SamplePolicy() if config is None else policy_of(config)
@@ -246,14 +238,13 @@ def _originals(
     for shard_id in dict.fromkeys(one.shard for one in told):
         mine = [at for at, one in enumerate(told) if one.shard == shard_id]
         fields = [rows[at].fields for at in mine]
+        shard = Shard(shard_id, run.require_marker(shard_id).url, None)
         if layout is None:
-            read = originals_of_shard(manifest[shard_id], fields, policy)
-            saved = saved_embeddings(run, shard_id, fields)
-            read = [replace(o, embedding=e) for o, e in zip(read, saved, strict=True)]
+            read = with_saved(run, shard_id, fields, originals_of_shard(shard, fields, policy))
         elif config is None:
             read = [Original(problem=f"{CONFIG} is gone, which tells the pool")] * len(mine)
         else:
-            read = originals_of_part(manifest[shard_id], layout, fields, config)
+            read = originals_of_part(shard, layout, fields, config)
         for at, one in zip(mine, read, strict=True):
             found[at] = one
     return found

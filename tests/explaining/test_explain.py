@@ -10,8 +10,8 @@ from typing import Any
 import fsspec
 import numpy as np
 import pytest
-from conftest import write_config
 from datacomp_pool import ALL_ROW_FAULTS, make_pool
+from explained_runs import write_config
 from factories import sample_members, tar_bytes
 from local_run import EVERYTHING, LocalRun, score_locally
 from test_cli import call
@@ -137,6 +137,15 @@ def test_the_subset_is_the_named_the_configured_or_the_only_one(
     assert told("one").subset == "one"
 
 
+def test_nothing_is_written(explained_run: LocalRun) -> None:
+    explained_run.select(Rules.model_validate(RULES["fractions"]))
+    for name in ("state/markers.cache", "state/duplicates.npz"):
+        (explained_run.folder / name).unlink(missing_ok=True)
+    before = {path: path.stat().st_mtime_ns for path in explained_run.folder.rglob("*")}
+    explain(explained_run.run, places(explained_run))
+    assert {path: path.stat().st_mtime_ns for path in explained_run.folder.rglob("*")} == before
+
+
 def test_a_run_that_is_half_done_is_explained(explained_run: LocalRun) -> None:
     explained_run.store.remove("state/00002.json")
     (one,) = explain(explained_run.run, ["000000003"], LIGHT)
@@ -240,6 +249,15 @@ def test_saved_embeddings_stand_in_for_the_model(
         assert other.image
         assert [n.row for n in one.image.nearest][:1] == [n.row for n in other.image.nearest][:1]
         assert one.image.information_gain == pytest.approx(other.image.information_gain, rel=0.02)
+    made.store.write_bytes("embeddings/00000.npz", b"damaged")
+    (damaged,) = explain(run, keys[:1])
+    assert damaged.image
+    assert "embeddings/00000.npz" in damaged.notes[0]
+    made.store.remove("embeddings")
+    write_config(made, tiny_model + "-gone")
+    (nameless,) = explain(run, keys[:1])
+    assert nameless.image is None
+    assert "cannot be loaded" in nameless.notes[0]
     (without,) = explain(run, keys[:1], Wanted(model=False))
     assert without.image is None
     assert without.notes == ("its embeddings were not saved, and no model was to be used",)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from local_run import fabricate, uid
 from scipy.stats import percentileofscore
 
 from curate.duplicates import find_duplicates
-from curate.explaining.findings import Standing
+from curate.explaining.findings import Explanation, Standing, to_json
 from curate.explaining.standing import RankFold, pool_standings, sample_standings
 from curate.outputs import Store
 
@@ -74,3 +75,14 @@ def test_the_pool_is_what_rules_decide(tmp_path: Path) -> None:
     found = pool_standings(run.store, ["a", "b"], duplicates, values)
     assert found == {"clip_score": [Standing(3, 1, 7), Standing(1, 0, 7), None]}
     assert not run.store.exists("state/duplicates.npz")
+
+
+def test_infinity_and_nothing_are_told_in_json() -> None:
+    one = Explanation(
+        "n", "s", 0, "k", "u", False, "ok", None, None, None,
+        {"x": math.inf, "y": None}, {"x": Standing(0, 0, 0)},
+    )  # fmt: skip
+    told = json.loads(json.dumps(to_json(one), allow_nan=False))
+    assert told["columns"]["x"]["value"] == "inf"
+    assert told["columns"]["x"]["pool"]["percentile"] is None
+    assert told["columns"]["y"] == {"value": None, "pool": None, "reference": None}
