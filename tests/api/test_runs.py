@@ -15,8 +15,14 @@ from pools import config_tree
 
 import curate
 from curate.errors import ConfigError, RunDirError
+from curate.numerics import selection
+from curate.reference import check_model
+from curate.reference_files import load_sample_table
+from curate.rules import build
+from curate.run_reference import adopt_reference
 from curate.samples import Sample, SamplePolicy, ShardReader
 from curate.shards import Shard
+from curate.workspace import open_workspace
 
 pytestmark = pytest.mark.ray
 
@@ -145,8 +151,9 @@ def test_a_ray_dataset_is_scored(outcome: curate.Outcome, tiny_model: str) -> No
 
 
 def test_a_reference_from_arrays_is_adopted_by_a_run(
-    outcome: curate.Outcome, tree: dict[str, Any], tiny_model: str, tmp_path: Path
+    tree: dict[str, Any], tiny_model: str, tmp_path: Path
 ) -> None:
+    """`reference.path` takes it: the weights are those of the run, its sample serves the rules."""
     model = curate.load_model(tiny_model, device="cpu")
     images, texts = model.embed([jpeg(seed=i) for i in range(20)], [f"so {i}" for i in range(20)])
     reference = curate.Reference.fit(images, texts, model=model)
@@ -156,12 +163,14 @@ def test_a_reference_from_arrays_is_adopted_by_a_run(
         "rules": {"all": [{"clip_score": {"drop_lowest": 0.5, "of": "reference"}}]},
         "output": {"run_dir": str(tmp_path / "run")},
     }
-    run = curate.Run(own)
-    run.score()
-    run.select()
-    assert run.reference().identity == reference.identity
-    cut = run.subsets()["default"]["tests"][0]["cut"]["value"]
-    assert cut == sorted(reference.score(images, texts)["clip_score"].to_pylist())[10]
+    work = open_workspace(curate.Run(own).config)
+    adopted = adopt_reference(work, str(tmp_path / "reference"))
+    check_model(adopted, model.info)
+    assert adopted.identity == reference.identity
+    (test,) = selection.tests_of(
+        build(work.config.rules, {}, load_sample_table(work.store, "reference"))
+    )
+    assert test.cut.value == sorted(reference.score(images, texts)["clip_score"].to_pylist())[10]
 
 
 @pytest.mark.shared
