@@ -18,11 +18,11 @@ from curate.reference import Reference, Sample, SampleEmbeddings
 from curate.reference_files import SAMPLE_CHECKSUM, load, load_sample
 from curate.schema import (
     BASELINE_COLUMNS,
-    CAPTION,
     CROSS_VAS,
     EXACT_COLUMNS,
     NEG_CLIP_LOSS,
     NORMSIM_INF,
+    SAMPLED_CAPTION,
     SCORE_COLUMNS,
     TARGET_COLUMNS,
     TEXT_VAS,
@@ -154,10 +154,10 @@ def score_sample(held: Held, embeddings: SampleEmbeddings, table: pa.Table) -> S
     )
     columns = {name: table[name] for name in table.column_names}
     columns |= {name: pa.array(values.numpy()) for name, values in scores.items()}
-    captions = columns.pop(CAPTION, None)
+    captions = columns.pop(SAMPLED_CAPTION, None)
     if captions is not None and captions.null_count == len(captions):
         captions = None
-    own = {*scores_schema(columns).names, CAPTION}
+    own = {*scores_schema(columns).names, SAMPLED_CAPTION}
     carried = [column for column in table.schema if column.name not in own]
     located = "tar_offset" in columns
     schema = scores_schema((*SCORE_COLUMNS, *held.costly), carried, located=located)

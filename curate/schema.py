@@ -158,6 +158,9 @@ SCORES_SCHEMA: Final = scores_schema()
 CAPTION: Final = "caption"
 """Of the Reference's sample only: scores hold no captions."""
 
+SAMPLED_CAPTION: Final = "curate.caption"
+"""The same on its way there, beside columns that a pool may call as it likes."""
+
 CAPTION_CHARS: Final = 300
 """Characters that are kept of a caption of the sample: what a line or two can show."""
 

@@ -26,12 +26,12 @@ from curate.manifest import Counts, counts_of_statuses
 from curate.pixels import PixelSpec, to_pixels
 from curate.samples import Rejection, Sample
 from curate.schema import (
-    CAPTION,
     CAPTION_CHARS,
     CAPTION_ENGLISH,
     IMAGE_NORM,
     OK,
     REJECTIONS,
+    SAMPLED_CAPTION,
     SCORE_COLUMNS,
     TEXT_NORM,
     scores_schema,
@@ -199,7 +199,9 @@ class ShardScores:
         table = pa.Table.from_pydict(columns, schema=scores_schema(names))
         if not self._captions:
             return table
-        return table.append_column(CAPTION, pa.array([r.caption for r in rows], pa.string()))
+        return table.append_column(
+            SAMPLED_CAPTION, pa.array([r.caption for r in rows], pa.string())
+        )
 
     def embeddings(self, dtype: npt.DTypeLike) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
         """Image and text embeddings [n, d] of all rows; NaN where a row has none."""

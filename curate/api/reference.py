@@ -33,6 +33,7 @@ from curate.schema import (
     COSTLY_COLUMNS,
     OK,
     REJECTIONS,
+    SAMPLED_CAPTION,
     SCORE_COLUMNS,
     scores_schema,
 )
@@ -311,4 +312,4 @@ def _bare_table(
         return table
     texts = [captions[at] for at in kept.tolist()]
     cut = [None if text is None else text[:CAPTION_CHARS] for text in texts]
-    return table.append_column(CAPTION, pa.array(cut, pa.string()))
+    return table.append_column(SAMPLED_CAPTION, pa.array(cut, pa.string()))

@@ -34,7 +34,7 @@ from curate.manifest import Counts, Marker, RunDir, counts_of_statuses
 from curate.numerics.selection import Node
 from curate.previews import count_dropped
 from curate.sampling import sample_hash
-from curate.schema import CAPTION, CAPTION_CHARS, SCORE_COLUMNS, scores_schema
+from curate.schema import CAPTION_CHARS, SAMPLED_CAPTION, SCORE_COLUMNS, scores_schema
 from curate.score_tables import SCORES
 from curate.scorer import Scorer
 
@@ -187,13 +187,13 @@ def sample_part(
             rows = np.flatnonzero(chosen)
             table = sampled_rows(block, rows, costly)
             captions = pc.utf8_slice_codeunits(block.captions, 0, CAPTION_CHARS)
-            tables.append(table.append_column(CAPTION, captions.take(pa.array(rows))))
+            tables.append(table.append_column(SAMPLED_CAPTION, captions.take(pa.array(rows))))
             positions.append(first + rows)
             first += block.rows
         at = np.concatenate(positions)
         unit = normalised(*(array.take(at, BLOCK_ROWS) for array in opened.arrays))
     usable = unit.faults == ""
-    nothing = _no_rows(source, costly).append_column(CAPTION, pa.array([], pa.string()))
+    nothing = _no_rows(source, costly).append_column(SAMPLED_CAPTION, pa.array([], pa.string()))
     table = with_norms(pa.concat_tables(tables), unit) if tables else nothing
     kept = torch.from_numpy(usable)
     return table.filter(pa.array(usable)), unit.image[kept].numpy(), unit.text[kept].numpy()
