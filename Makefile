@@ -18,7 +18,7 @@ PLATFORM_PACKAGES := ^(nvidia-|cuda-|triton==)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test check format bench chaos fuzz paper wheel lock clean distclean
+.PHONY: help install demo test check format bench chaos docs fuzz paper wheel lock clean distclean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,7 +31,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "curate needs Python 3.11 or newer, but $(PYTHON) is $$($(PYTHON) -V 2>&1); name another: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
 	test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --disable-pip-version-check $(PIP_FLAGS) -c constraints.txt -e '.[dev,train]'
+	$(BIN)/pip install --disable-pip-version-check $(PIP_FLAGS) -c constraints.txt -e '.[dev,docs,train]'
 	touch $(STAMP)
 
 demo: install ## Draw a small pool, filter it, say what was kept and dropped
@@ -78,6 +78,9 @@ chaos: install ## Break a cluster and its storage in 24 ways (an hour): ARGS="--
 bench: install ## Measure speed beside peers, on a quiet machine (an hour; ARGS=--quick: half)
 	$(BIN)/python benchmarks/bench.py $(ARGS)
 
+docs: install ## Render the documentation into site/: index.html opens from disk
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet $(ARGS)
+
 wheel: install ## Build the wheel and the source archive into dist/
 	$(BIN)/python -m build $(ARGS)
 
@@ -88,7 +91,7 @@ lock: ## Write constraints.txt from what .venv/ holds now, after trying newer ve
 	mv constraints.new constraints.txt
 
 clean: ## Remove caches and build outputs
-	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+	rm -rf build dist site *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
 	find . -path ./$(VENV) -prune -o -type d -name __pycache__ -exec rm -rf {} +
 
 distclean: clean ## Remove the environment as well

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
@@ -16,9 +15,7 @@ from curate.checking import check_run, check_subset, open_store
 from curate.config import Config, load_config
 from curate.errors import ConfigError, CurateError, VerificationError
 from curate.manifest import RunDir
-from curate.outputs import Store
-from curate.run_log import RunLog
-from curate.stopping import INTERRUPTED, TERMINATED, Terminated, terminable
+from curate.stopping import INTERRUPTED, TERMINATED, Terminated
 from curate.terminal import print_traceback
 
 app = typer.Typer(
@@ -37,9 +34,6 @@ app = typer.Typer(
 )
 out = reporting.console()
 warn = reporting.console(stderr=True)
-
-UNREADABLE = 3
-"""Exit code of a command that is done, but for shards that could not be read."""
 
 ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG.yaml", help="The run's configuration.")]
 Overrides = Annotated[
@@ -60,25 +54,10 @@ def _stage(path: Path, overrides: list[str] | None, name: str) -> None:
 
 def finish(config: Config, command: str) -> None:
     """Run a command and print its outcome; exits with 3 if shards could not be read."""
-    from curate import commands  # Ray and torch take seconds to import; --help must not
+    from curate.carrying_out import carry_out  # Ray and torch take seconds to import
 
-    run: Callable[[Config], commands.Outcome]
-    if command == "paper":
-        from curate.paper import command as paper_command
-
-        run = paper_command.run_paper
-    elif command == "sweep":
-        from curate.sweep.command import run_sweep as run
-    else:
-        run = getattr(commands, f"run_{command}")
-    log = RunLog(Store(config.output.run_dir))
     try:
-        with terminable(), log.command(command, config) as ended:
-            outcome = run(config)
-            log.unreadable(outcome.unreadable)
-            ended["seconds_of"] = outcome.seconds
-            tolerated = config.limits.tolerate_unreadable_shards
-            ended["exit_code"] = UNREADABLE if outcome.unreadable and not tolerated else 0
+        outcome, code = carry_out(config, command)
     except Terminated:
         warn.print("terminated; what is finished is kept: run again to go on")
         raise typer.Exit(TERMINATED) from None
@@ -86,8 +65,8 @@ def finish(config: Config, command: str) -> None:
         warn.print("interrupted; what is finished is kept: run again to go on")
         raise typer.Exit(INTERRUPTED) from None
     reporting.print_outcome(out, outcome)
-    if ended["exit_code"]:
-        raise typer.Exit(ended["exit_code"])
+    if code:
+        raise typer.Exit(code)
 
 
 @app.command()
@@ -211,6 +190,40 @@ def status(
         status_page.print_json(out, look(run, quick=quick))
     else:
         status_page.print_status(out, look(run, quick=quick))
+
+
+@app.command()
+def explain(
+    run_dir: RunDirArgument,
+    keys: Annotated[list[str], typer.Argument(metavar="KEY...", help="Key, SHARD/KEY or uid.")],
+    subset: Annotated[
+        str | None, typer.Option(help="Whose verdict; the configured subset unless named.")
+    ] = None,
+    neighbours: Annotated[
+        int, typer.Option(min=0, help="Pairs of the Reference that are named; 0 for none.")
+    ] = 5,
+    no_model: Annotated[
+        bool, typer.Option("--no-model", help="Embed nothing: take saved embeddings, or none.")
+    ] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Without the scan that places values in the pool.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One line of JSON per sample.")] = False,
+) -> None:
+    """Say why samples were kept or dropped, and what the model makes of them.
+
+    Every score with its place in the pool, every rule with its threshold, and the texts of the
+    Reference that the image makes more probable, or the reverse. Writes nothing.
+
+    Example: `curate explain runs/first 000000017 00042/000000018`
+    """
+    from curate import explain_page
+    from curate.explaining import Wanted
+    from curate.explaining import explain as explained
+
+    wanted = Wanted(subset, neighbours, model=not no_model, pool=not quick)
+    found = explained(RunDir(open_store(run_dir)), keys, wanted)
+    explain_page.show(out, found, as_json=as_json)
 
 
 @app.command()

@@ -104,6 +104,8 @@ def find_duplicates(
     identity: str | None = None,
     memory_bytes: int = MEMORY_BYTES,
     read: ReadColumns = read_columns,
+    *,
+    keep: bool = True,
 ) -> Duplicates:
     """Samples whose uid occurs earlier in the pool, in the order of (shard, index).
 
@@ -114,6 +116,7 @@ def find_duplicates(
             there the next time. None neither reads nor writes there.
         memory_bytes: for sorting.
         read: store, shard and columns -> table; by default score columns.
+        keep: whether what had to be looked for is written there.
 
     Raises:
         OutputError: scores are missing or damaged, or a temporary folder is full.
@@ -122,7 +125,7 @@ def find_duplicates(
     if identity is not None and (cached := _read_cache(store, names, identity)) is not None:
         return cached
     found = _search(lambda shard: _scored_uids(store, shard, read), names, memory_bytes)
-    if identity is not None:
+    if identity is not None and keep:
         store.write_bytes(CACHE, found.to_bytes(identity))
     return found
 

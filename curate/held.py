@@ -5,6 +5,7 @@ Read once per run and shipped to whatever computes; nothing here knows about Ray
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +22,7 @@ from curate.schema import (
     EXACT_COLUMNS,
     NEG_CLIP_LOSS,
     NORMSIM_INF,
+    SAMPLED_CAPTION,
     SCORE_COLUMNS,
     TARGET_COLUMNS,
     TEXT_VAS,
@@ -77,19 +79,30 @@ def hold(
         TargetError: the target is missing, damaged or does not fit.
         RunDirError: the run's copy is of another target.
     """
-    costly = config.costly_scores
+    costly, baselines = config.costly_scores, config.baselines
+    if baselines.target is None or not set(costly) & set(TARGET_COLUMNS):
+        return hold_sample(reference, sample, costly, baselines)
+    target = held_target(store, folder, baselines, len(reference.image.mean), _needs(costly))
+    return Held(reference, sample, target, costly, baselines)
+
+
+def hold_sample(
+    reference: Reference,
+    sample: SampleEmbeddings | None,
+    costly: tuple[str, ...],
+    baselines: BaselinesConfig | None = None,
+) -> Held:
+    """Put a Reference together with its sample, which is the target of the listed scores too."""
     target = None
-    if set(costly) & set(TARGET_COLUMNS):
-        needs = Needs(
-            texts=bool({TEXT_VAS, CROSS_VAS} & set(costly)), members=NORMSIM_INF in costly
-        )
-        if config.baselines.target is not None:
-            dim = len(reference.image.mean)
-            target = held_target(store, folder, config.baselines, dim, needs)
-        elif sample is not None:
-            text = sample.text if needs.texts else None
-            target = target_of(sample.image, text, members=needs.members)
-    return Held(reference, sample, target, costly, config.baselines)
+    if set(costly) & set(TARGET_COLUMNS) and sample is not None:
+        needs = _needs(costly)
+        text = sample.text if needs.texts else None
+        target = target_of(sample.image, text, members=needs.members)
+    return Held(reference, sample, target, costly, baselines or BaselinesConfig())
+
+
+def _needs(costly: Collection[str]) -> Needs:
+    return Needs(texts=bool({TEXT_VAS, CROSS_VAS} & set(costly)), members=NORMSIM_INF in costly)
 
 
 def read_held(store: Store, folder: str, config: Config) -> Held:
@@ -133,14 +146,20 @@ def score_sample(held: Held, embeddings: SampleEmbeddings, table: pa.Table) -> S
     Args:
         held: a Reference that was fitted on the embeddings, and the listed scores.
         embeddings: of the pairs.
-        table: their rows, with null scores; what no embedding tells is there already.
+        table: their rows, with null scores, and perhaps their captions; what no embedding tells is
+            there already.
     """
     scores = held.scorer("cpu")(
         torch.from_numpy(embeddings.image), torch.from_numpy(embeddings.text)
     )
     columns = {name: table[name] for name in table.column_names}
     columns |= {name: pa.array(values.numpy()) for name, values in scores.items()}
-    carried = [column for column in table.schema if column.name not in scores_schema(columns).names]
+    captions = columns.pop(SAMPLED_CAPTION, None)
+    if captions is not None and captions.null_count == len(captions):
+        captions = None
+    own = {*scores_schema(columns).names, SAMPLED_CAPTION}
+    carried = [column for column in table.schema if column.name not in own]
     located = "tar_offset" in columns
     schema = scores_schema((*SCORE_COLUMNS, *held.costly), carried, located=located)
-    return Sample(embeddings, pa.table({n: columns[n] for n in schema.names}, schema=schema))
+    rows = pa.table({n: columns[n] for n in schema.names}, schema=schema)
+    return Sample(embeddings, rows, captions)

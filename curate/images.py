@@ -150,6 +150,26 @@ def decode_picture(data: bytes, max_pixels: int, spec: PixelSpec | None = None) 
         raise SampleError("undecodable_image", detail[:500]) from exc
 
 
+def convert_picture(image: Image.Image, max_pixels: int) -> Picture:
+    """An image that Pillow has opened or made, as `decode_picture` makes it of its bytes.
+
+    Raises:
+        SampleError: `image_too_large` or `undecodable_image`, the cause chained.
+    """
+    width, height = image.size
+    if width * height > max_pixels:
+        raise SampleError(
+            "image_too_large", f"{width} x {height} pixels; the limit is {max_pixels}"
+        )
+    try:
+        with _quiet_pillow:
+            image.load()
+            return Picture(np.array(_to_rgb(image)), (width, height))
+    except DECODE_ERRORS as exc:
+        detail = f"{type(exc).__name__}: {_ADDRESS.sub('', str(exc))}"
+        raise SampleError("undecodable_image", detail[:500]) from exc
+
+
 def _least(size: tuple[int, int], spec: PixelSpec | None) -> tuple[int, int]:
     """(width, height) that pixels must have at least, at most `size`: all of it, or less."""
     if spec is None or spec.resampling != "scaled":

@@ -5,6 +5,7 @@ What it says also goes to whoever records it, the run log for one: see `recorded
 
 from __future__ import annotations
 
+import io
 import logging
 import sys
 import threading
@@ -67,6 +68,27 @@ class Recorder(Protocol):
 
 _recorders: list[Recorder] = []
 """The last one is told."""
+
+
+_hiding: list[object] = []
+"""Blocks at work that show nothing."""
+
+
+@contextmanager
+def unseen() -> Iterator[None]:
+    """Show no progress of the block; whoever records it is told all the same."""
+    block = object()
+    _hiding.append(block)
+    try:
+        yield
+    finally:
+        _hiding.remove(block)
+
+
+def say(text: str) -> None:
+    """Print a line of progress of a command that has no counts to show."""
+    if not _hiding:
+        print(text, file=sys.stderr, flush=True)
 
 
 @contextmanager
@@ -168,7 +190,8 @@ def progress(
 ) -> Iterator[None]:
     """Show a line while the block runs; `poll` is asked for the counts from another thread."""
     recorder = _recorders[-1] if _recorders else None
-    shown = _Shown(task, poll, stream or sys.stderr, recorder)
+    out = stream or (io.StringIO() if _hiding else sys.stderr)
+    shown = _Shown(task, poll, out, recorder)
     with _stage(recorder, task) as found:
         shown.begin()
         try:

@@ -135,10 +135,12 @@ class Sample:
     Attributes:
         embeddings: and their priors.
         table: one row per pair, in shard order: identifiers and every rule column.
+        captions: string [n], cut to CAPTION_CHARS; None where the pool tells none.
     """
 
     embeddings: SampleEmbeddings
     table: pa.Table
+    captions: pa.ChunkedArray | None = None
 
 
 def posterior_of(config: ReferenceConfig, model: EmbeddingModel) -> Posterior:

@@ -30,12 +30,15 @@ from curate.reference import (
     Side,
     to_bytes,
 )
+from curate.schema import CAPTIONS_SCHEMA
 
 FILE: Final = "reference.npz"
 DESCRIPTION: Final = "reference.json"
 SAMPLE: Final = "sample.npz"
 SAMPLE_SCORES: Final = "sample_scores.parquet"
+SAMPLE_CAPTIONS: Final = "sample_captions.parquet"
 SAMPLE_CHECKSUM: Final = "sample_sha256"
+CAPTIONS_CHECKSUM: Final = "sample_captions_sha256"
 
 _REMEDY: Final = "copy it again or fit the Reference again"
 
@@ -52,6 +55,11 @@ def save(store: Store, folder: str, reference: Reference, sample: Sample) -> Non
     written = store.write_bytes(_in(folder, SAMPLE), buffer.getvalue())
     store.write_table(_in(folder, SAMPLE_SCORES), sample.table)
     described = reference.description | {SAMPLE_CHECKSUM: written.sha256}
+    if sample.captions is not None:
+        columns = [sample.table["shard"], sample.table["key"], sample.captions]
+        table = pa.table(columns, schema=CAPTIONS_SCHEMA)
+        written = store.write_table(_in(folder, SAMPLE_CAPTIONS), table)
+        described[CAPTIONS_CHECKSUM] = written.sha256
     save_fitted(store, folder, replace(reference, description=described))
 
 
@@ -62,12 +70,13 @@ def copy(origin: Store, store: Store, folder: str) -> Reference:
         ReferenceFileError: as `load`.
     """
     fitted = load(origin, "")
-    for name in (SAMPLE, SAMPLE_SCORES):
+    for name in (SAMPLE, SAMPLE_SCORES, SAMPLE_CAPTIONS):
         if origin.exists(name):
             store.write_bytes(_in(folder, name), origin.read_bytes(name))
-    if not origin.exists(SAMPLE):
-        kept = {k: v for k, v in fitted.description.items() if k != SAMPLE_CHECKSUM}
-        fitted = replace(fitted, description=kept)
+    held = ((SAMPLE, SAMPLE_CHECKSUM), (SAMPLE_CAPTIONS, CAPTIONS_CHECKSUM))
+    gone = {key for name, key in held if not origin.exists(name)}
+    kept = {k: v for k, v in fitted.description.items() if k not in gone}
+    fitted = replace(fitted, description=kept)
     save_fitted(store, folder, fitted)
     return fitted
 
@@ -176,6 +185,27 @@ def load_sample_table(store: Store, folder: str) -> pa.Table:
         raise ReferenceFileError(
             f"{store.path(relative)} cannot be read: {exc}; fit the Reference again"
         ) from exc
+
+
+def load_sample_captions(store: Store, folder: str, reference: Reference) -> pa.Table | None:
+    """Read shard, key and caption of the sample's pairs; None where no captions were kept.
+
+    Raises:
+        ReferenceFileError: they are missing though they were kept, damaged, or of another sample.
+    """
+    expected = reference.description.get(CAPTIONS_CHECKSUM)
+    if expected is None:
+        return None  # an older Reference, or a pool without captions
+    place = store.path(_in(folder, SAMPLE_CAPTIONS))
+    try:
+        data = store.read_bytes(_in(folder, SAMPLE_CAPTIONS))
+        if hashlib.sha256(data).hexdigest() != expected:
+            raise ReferenceFileError(
+                f"{place} does not match the checksum in {DESCRIPTION}; {_REMEDY}"
+            )
+        return store.read_table(_in(folder, SAMPLE_CAPTIONS), CAPTIONS_SCHEMA.names)
+    except (OSError, OutputError) as exc:
+        raise ReferenceFileError(f"{place} cannot be read: {exc}; {_REMEDY}") from exc
 
 
 def _in(folder: str, name: str) -> str:

@@ -6,7 +6,7 @@ scanning the score columns once the whole pool is scored: see `pool_quantiles`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,11 +14,12 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from curate.config import Criteria, Rules, rule_columns
-from curate.errors import ConfigError
+from curate.errors import ConfigError, OutputError
 from curate.numerics.selection import (
     AllOf,
     AnyOf,
     Cut,
+    Keep,
     Node,
     Rule,
     Test,
@@ -60,13 +61,38 @@ def build(
     Raises:
         ConfigError: a rule needs the Reference's sample and there is none.
     """
+    return _tree(rules, lambda column, one: _tests(column, one, pool_cuts, reference))
+
+
+def rebuild(rules: Rules, described: Sequence[Mapping[str, Any]]) -> AllOf | AnyOf:
+    """The tests of a subset, from its rules and what `describe` told of them when it was selected.
+
+    Raises:
+        OutputError: the two do not belong together.
+    """
+    left = iter(described)
+
+    def told(column: str, criteria: Criteria) -> Iterator[Test]:
+        for name, keep in _names(column, criteria):
+            one = next(left, None)
+            if one is None or one["name"] != name:
+                raise OutputError(f"no cut of {name} is told, but {one and one['name']!r}")
+            yield Test(name, column, keep, Cut.from_json(one["cut"]))
+
+    node = _tree(rules, told)
+    if (more := next(left, None)) is not None:
+        raise OutputError(f"no rule is called {more['name']!r}")
+    return node
+
+
+def _tree(rules: Rules, tests_of: Callable[[str, Criteria], Iterable[Test]]) -> AllOf | AnyOf:
     items = rules.all if rules.all is not None else (rules.any or ())
     nodes: list[Node] = []
     for item in items:
         if isinstance(item, Rules):
-            nodes.append(build(item, pool_cuts, reference))
+            nodes.append(_tree(item, tests_of))
             continue
-        tests = [t for c, r in item.items() for t in _tests(c, r, pool_cuts, reference)]
+        tests = [test for column, one in item.items() for test in tests_of(column, one)]
         nodes.append(tests[0] if len(tests) == 1 else AllOf(tuple(tests)))
     return AllOf(tuple(nodes)) if rules.all is not None else AnyOf(tuple(nodes))
 
@@ -77,19 +103,28 @@ def _tests(
     pool_cuts: Mapping[PoolQuantile, Cut],
     reference: pa.Table | None,
 ) -> Iterator[Test]:
-    if criteria.min is not None:
-        yield Test(f"{column}.min={_text(criteria.min)}", column, "at_least", Cut(criteria.min))
-    if criteria.max is not None:
-        yield Test(f"{column}.max={_text(criteria.max)}", column, "at_most", Cut(criteria.max))
+    cuts = [Cut(value) for value in (criteria.min, criteria.max) if value is not None]
     for rule in FRACTIONS:
         fraction = getattr(criteria, rule)
         if fraction is None:
             continue
         if criteria.of == "pool":
-            cut = pool_cuts[PoolQuantile(column, fraction, rule, criteria.method)]
+            cuts.append(pool_cuts[PoolQuantile(column, fraction, rule, criteria.method)])
         else:
-            cut = quantile_cut(_reference_values(column, reference), fraction, rule)
-        yield Test(quantile_name(column, criteria, rule), column, "at_least", cut)
+            cuts.append(quantile_cut(_reference_values(column, reference), fraction, rule))
+    for (name, keep), cut in zip(_names(column, criteria), cuts, strict=True):
+        yield Test(name, column, keep, cut)
+
+
+def _names(column: str, criteria: Criteria) -> Iterator[tuple[str, Keep]]:
+    """Name of every test of a column, which is the reason of what it drops, and what it keeps."""
+    if criteria.min is not None:
+        yield f"{column}.min={_text(criteria.min)}", "at_least"
+    if criteria.max is not None:
+        yield f"{column}.max={_text(criteria.max)}", "at_most"
+    for rule in FRACTIONS:
+        if getattr(criteria, rule) is not None:
+            yield quantile_name(column, criteria, rule), "at_least"
 
 
 def quantile_name(column: str, criteria: Criteria, rule: Rule) -> str:

@@ -155,6 +155,25 @@ def scores_schema(
 SCORES_SCHEMA: Final = scores_schema()
 """The columns of every run over shards."""
 
+CAPTION: Final = "caption"
+"""Of the Reference's sample only: scores hold no captions."""
+
+SAMPLED_CAPTION: Final = "curate.caption"
+"""The same on its way there, beside columns that a pool may call as it likes."""
+
+CAPTION_CHARS: Final = 300
+"""Characters that are kept of a caption of the sample: what a line or two can show."""
+
+CAPTIONS_SCHEMA: Final = pa.schema(
+    [
+        pa.field("shard", pa.string(), nullable=False),
+        pa.field("key", pa.string(), nullable=False),
+        pa.field(CAPTION, pa.string()),
+    ],
+    metadata={"curate.schema_version": str(SCHEMA_VERSION)},
+)
+"""reference/sample_captions.parquet: row-aligned with the sample's embeddings and scores."""
+
 KEPT: Final = "kept"
 DUPLICATE_UID: Final = "duplicate_uid"
 

@@ -28,12 +28,13 @@ class ScoredPool:
     counts: Counts
 
 
-def scored_pool(run: RunDir, *, trust: bool = True) -> ScoredPool:
+def scored_pool(run: RunDir, *, trust: bool = True, keep: bool = True) -> ScoredPool:
     """Look at what is scored.
 
     Args:
         run: the run directory.
         trust: use the cache of markers; without, every marker is read.
+        keep: write the cache again if it lacked some.
 
     Raises:
         RunDirError: a shard was neither scored nor found unreadable.
@@ -43,7 +44,7 @@ def scored_pool(run: RunDir, *, trust: bool = True) -> ScoredPool:
     found = run.store.entries(STATE, ".json", run.marker_names(manifest))
     names = (name.removesuffix(".json") for name in found["name"].to_pylist())
     shards = _scored(run, manifest, frozenset(names))
-    markers = read_markers(run, shards, trust=trust, found=found)
+    markers = read_markers(run, shards, trust=trust, keep=keep, found=found)
     return ScoredPool(shards, _identity(run, shards, markers), markers.counts)
 
 

@@ -19,23 +19,26 @@ import pyarrow as pa
 
 from curate.encoder import Pixels
 from curate.errors import AccountingError, SampleError
-from curate.images import decode_picture
+from curate.images import Picture, decode_picture
 from curate.language import english
 from curate.loading import Tokenize, Tokens
 from curate.manifest import Counts, counts_of_statuses
 from curate.pixels import PixelSpec, to_pixels
 from curate.samples import Rejection, Sample
 from curate.schema import (
+    CAPTION_CHARS,
     CAPTION_ENGLISH,
     IMAGE_NORM,
     OK,
     REJECTIONS,
+    SAMPLED_CAPTION,
     SCORE_COLUMNS,
     TEXT_NORM,
     scores_schema,
 )
 
 Float32 = npt.NDArray[np.float32]
+Decode = Callable[[Any, int, PixelSpec], Picture]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,8 @@ class BatchPlan:
         depth: batches in flight before the oldest is waited for.
         costly: the listed ones of COSTLY_COLUMNS; the embedder returns them, but for the language
             of captions, which is told where these are read.
+        captions: whether rows keep their captions, cut short: those of the Reference's sample do.
+        decode: makes a picture of a sample's image; raises SampleError.
     """
 
     pixels: PixelSpec
@@ -86,6 +91,8 @@ class BatchPlan:
     batch_size: int
     depth: int = 3
     costly: tuple[str, ...] = ()
+    captions: bool = False
+    decode: Decode = decode_picture
 
 
 @dataclass(slots=True)
@@ -96,6 +103,7 @@ class _Row:
     size: tuple[int, int] | None = None
     caption_chars: int | None = None
     caption_words: int | None = None
+    caption: str | None = None
     told: dict[str, float] = field(default_factory=dict)
 
 
@@ -108,9 +116,10 @@ class _Pending:
 class ShardScores:
     """The rows of one shard while they are being computed."""
 
-    def __init__(self, shard: str, costly: tuple[str, ...] = ()) -> None:
+    def __init__(self, shard: str, costly: tuple[str, ...] = (), *, captions: bool = False) -> None:
         self._shard = shard
         self._costly = costly
+        self._captions = captions
         self._rows: list[_Row] = []
         self._scores: dict[int, dict[str, float]] = {}
         self._embeddings: dict[int, tuple[npt.NDArray[Any], npt.NDArray[Any]]] = {}
@@ -124,6 +133,8 @@ class ShardScores:
         row = _Row(_light(sample), OK, size=size)
         row.caption_chars = len(sample.caption)
         row.caption_words = len(sample.caption.split())
+        if self._captions:
+            row.caption = sample.caption[:CAPTION_CHARS]
         if CAPTION_ENGLISH in self._costly:
             row.told[CAPTION_ENGLISH] = float(english([sample.caption])[0])
         self._rows.append(row)
@@ -155,7 +166,11 @@ class ShardScores:
         return counts_of_statuses(row.status for row in self._rows)
 
     def to_table(self) -> pa.Table:
-        """The rows as `scores_schema`. Raises AccountingError if a scored row lacks its scores."""
+        """The rows as `scores_schema`, and their captions behind them where they are kept.
+
+        Raises:
+            AccountingError: a scored row lacks its scores.
+        """
         missing = [i for i, r in enumerate(self._rows) if (r.status == OK) != (i in self._scores)]
         if missing:
             raise AccountingError(f"shard {self._shard}: rows {missing[:5]} have no result")
@@ -181,7 +196,12 @@ class ShardScores:
             "tar_offset": [r.item.tar_offset for r in rows],
             "tar_size": [r.item.tar_size for r in rows],
         }
-        return pa.Table.from_pydict(columns, schema=scores_schema(names))
+        table = pa.Table.from_pydict(columns, schema=scores_schema(names))
+        if not self._captions:
+            return table
+        return table.append_column(
+            SAMPLED_CAPTION, pa.array([r.caption for r in rows], pa.string())
+        )
 
     def embeddings(self, dtype: npt.DTypeLike) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
         """Image and text embeddings [n, d] of all rows; NaN where a row has none."""
@@ -239,7 +259,7 @@ def score_samples(
     Returns:
         All rows of the shard, embeddings included where the client returns them.
     """
-    scores = ShardScores(shard, plan.costly)
+    scores = ShardScores(shard, plan.costly, captions=plan.captions)
     waiting: deque[_Pending] = deque()
     batch: list[tuple[int, Pixels, str]] = []
     seen = [0, 0]
@@ -283,7 +303,7 @@ def _prepare(
         scores.reject(item, item.status, item.detail)
         return None
     try:
-        picture = decode_picture(item.image, plan.max_pixels, plan.pixels)
+        picture = plan.decode(item.image, plan.max_pixels, plan.pixels)
         pixels = to_pixels(picture.pixels, plan.pixels, picture.size)
     except SampleError as exc:
         scores.reject(item, exc.status, exc.detail)

@@ -122,7 +122,11 @@ def embed_chosen(
     observe: Observe,
     times: WorkTimes | None = None,
 ) -> ShardScores:
-    """Embed the samples of a shard whose hash is at most `threshold`. Raises ShardError."""
+    """Embed the samples of a shard whose hash is at most `threshold`; rows keep their captions.
+
+    Raises:
+        ShardError: the shard cannot be read.
+    """
     times = times or WorkTimes()
     with open_shard(shard) as stream:
         reader = ShardReader(stream, shard, task.policy)
@@ -134,7 +138,7 @@ def embed_chosen(
         return score_samples(
             chosen,
             shard.id,
-            task.plan,
+            replace(task.plan, captions=True),
             client,
             lambda output, read, rejected: observe(_partial(read, rejected)),
         )

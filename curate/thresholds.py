@@ -102,7 +102,7 @@ def explain(threshold: Threshold) -> Iterator[str]:
         yield "unknown: the sample's scores lack this column, or some of its values"
         return
     if math.isfinite(error.value):
-        unit = next((f" {u}" for part, u in _UNITS.items() if part in threshold.column), "")
+        unit = unit_of(threshold.column)
         low, high = (_rounded(bound, error.standard_error) for bound in (error.low, error.high))
         yield (
             f"cut at {_rounded(error.value, error.standard_error)}{unit}, standard error"
@@ -119,6 +119,11 @@ def explain(threshold: Threshold) -> Iterator[str]:
     if threshold.of == "pool":
         rough = ", a rough one" if _too_small(error) else ""
         yield f"a preview{rough}: `of: pool` cuts exactly, once the pool is scored"
+
+
+def unit_of(column: str) -> str:
+    """The unit of a column, behind a space; empty for what has none."""
+    return next((f" {unit}" for part, unit in _UNITS.items() if part in column), "")
 
 
 def _too_small(error: QuantileError) -> bool:

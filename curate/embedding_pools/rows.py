@@ -88,7 +88,7 @@ def score_rows(
     known = _is_ok(columns)
     first, scored = 0, []
     for image, text in pieces:
-        scored.append(_score_piece(image, text, known[first : first + len(image)], scorer))
+        scored.append(score_piece(image, text, known[first : first + len(image)], scorer))
         first += len(image)
     if first != block.rows:
         raise AccountingError(f"{first} embeddings for {block.rows} rows")
@@ -102,14 +102,14 @@ def score_rows(
 
 
 @dataclass(frozen=True, slots=True)
-class _Piece:
+class Piece:
     """Column name -> float32 [k], zero where a row has no scores; and why it has none, or empty."""
 
     values: dict[str, Float32]
     faults: npt.NDArray[np.str_]
 
 
-def _score_piece(image: Rows, text: Rows, known: npt.NDArray[np.bool_], scorer: Scorer) -> _Piece:
+def score_piece(image: Rows, text: Rows, known: npt.NDArray[np.bool_], scorer: Scorer) -> Piece:
     """Score the rows that are known to be good and whose embeddings are."""
     unit = normalised(image, text)
     faults, usable = unit.faults, known & (unit.faults == "")
@@ -123,7 +123,7 @@ def _score_piece(image: Rows, text: Rows, known: npt.NDArray[np.bool_], scorer: 
         values[name][usable] = scores.numpy()
         if not (finite := np.isfinite(values[name])).all():
             faults = np.where(finite, faults, "nonfinite_embedding")
-    return _Piece(values, faults)
+    return Piece(values, faults)
 
 
 def describe_rows(block: Block, costly: Sequence[str]) -> pa.Table:

@@ -34,7 +34,7 @@ from curate.manifest import Counts, Marker, RunDir, counts_of_statuses
 from curate.numerics.selection import Node
 from curate.previews import count_dropped
 from curate.sampling import sample_hash
-from curate.schema import SCORE_COLUMNS, scores_schema
+from curate.schema import CAPTION_CHARS, SAMPLED_CAPTION, SCORE_COLUMNS, scores_schema
 from curate.score_tables import SCORES
 from curate.scorer import Scorer
 
@@ -174,8 +174,8 @@ def sample_part(
     """The rows of a part whose hash is at most `threshold`, if their embeddings can be used.
 
     Returns:
-        Their rows, with norms and null scores, and their image and text embeddings, float32
-        [k, d], L2-normalised.
+        Their rows, with norms, captions and null scores, and their image and text embeddings,
+        float32 [k, d], L2-normalised.
 
     Raises:
         ShardError: the part cannot be read.
@@ -185,13 +185,16 @@ def sample_part(
         for block in opened.metadata.blocks(BLOCK_ROWS):
             chosen = block.sampled & (_hashes(part, block, seed) <= threshold)
             rows = np.flatnonzero(chosen)
-            tables.append(sampled_rows(block, rows, costly))
+            table = sampled_rows(block, rows, costly)
+            captions = pc.utf8_slice_codeunits(block.captions, 0, CAPTION_CHARS)
+            tables.append(table.append_column(SAMPLED_CAPTION, captions.take(pa.array(rows))))
             positions.append(first + rows)
             first += block.rows
         at = np.concatenate(positions)
         unit = normalised(*(array.take(at, BLOCK_ROWS) for array in opened.arrays))
     usable = unit.faults == ""
-    table = with_norms(pa.concat_tables(tables), unit) if tables else _no_rows(source, costly)
+    nothing = _no_rows(source, costly).append_column(SAMPLED_CAPTION, pa.array([], pa.string()))
+    table = with_norms(pa.concat_tables(tables), unit) if tables else nothing
     kept = torch.from_numpy(usable)
     return table.filter(pa.array(usable)), unit.image[kept].numpy(), unit.text[kept].numpy()
 

@@ -41,6 +41,7 @@ __all__ = [
     "AnyOf",
     "Cut",
     "Decision",
+    "Keep",
     "Node",
     "Rule",
     "Test",

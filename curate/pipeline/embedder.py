@@ -7,7 +7,6 @@ import threading
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-import numpy.typing as npt
 import ray
 import torch
 from ray.exceptions import ObjectLostError, RayError
@@ -18,12 +17,12 @@ from curate.encoder import Encoder, ModelInfo, Pixels, SharedModel
 from curate.errors import ResourceError
 from curate.halving import Compute, in_halves
 from curate.held import Held, read_held
+from curate.in_process import embedding, scoring
 from curate.loading import Tokens, import_models
 from curate.outputs import Store
 from curate.pipeline.embed_client import Watched, noted
 from curate.pipeline.lanes import Lanes, finish_loading
 from curate.pipeline.metrics import BATCH_SECONDS, Exporter
-from curate.schema import IMAGE_NORM, TEXT_NORM
 from curate.scorer import Scorer
 from curate.scoring import ModelOutput
 from curate.work_times import EMBEDDING, SPLIT, BusyTime
@@ -141,17 +140,7 @@ class Embedder:
 
     def embed(self, pixels: Pixels, tokens: Tokens, watched: Watched | None = None) -> ModelOutput:
         """Embed a batch; no scores but the norms. Raises ResourceError."""
-        encoder = self._loaded()
-
-        def compute(pixels: Pixels, tokens: Tokens) -> ModelOutput:
-            embeddings = encoder.encode(pixels, tokens)
-            norms = {IMAGE_NORM: embeddings.image_norm, TEXT_NORM: embeddings.text_norm}
-            return ModelOutput(
-                scores={name: _host(values) for name, values in norms.items()},
-                image=_host(embeddings.image),
-                text=_host(embeddings.text),
-            )
-
+        compute = embedding(self._loaded())
         with noted(watched):
             return self._computed(compute, pixels, tokens)
 
@@ -169,17 +158,7 @@ class Embedder:
         """
         encoder = self._loaded()
         scorer = self._scoring(reference, encoder.info.device)
-
-        def compute(pixels: Pixels, tokens: Tokens) -> ModelOutput:
-            embeddings = encoder.encode(pixels, tokens)
-            scores = scorer(embeddings.image, embeddings.text)
-            scores |= {IMAGE_NORM: embeddings.image_norm, TEXT_NORM: embeddings.text_norm}
-            return ModelOutput(
-                scores={name: _host(values) for name, values in scores.items()},
-                image=_host(embeddings.image.half()) if keep_embeddings else None,
-                text=_host(embeddings.text.half()) if keep_embeddings else None,
-            )
-
+        compute = scoring(encoder, scorer, keep_embeddings=keep_embeddings)
         with noted(watched), self._exporter.timed(BATCH_SECONDS):
             return self._computed(compute, pixels, tokens)
 
@@ -196,8 +175,3 @@ class Embedder:
             if not self._warned:
                 LOGGER.warning("a batch of %d pairs is halved: %s", pairs, said)
             self._warned = True
-
-
-def _host(values: torch.Tensor) -> npt.NDArray[Any]:
-    array: npt.NDArray[Any] = values.cpu().numpy()
-    return array

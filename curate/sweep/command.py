@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from collections.abc import Sequence
 
@@ -13,6 +12,7 @@ from curate.duplicates import Duplicates
 from curate.errors import ConfigError
 from curate.outputs import Store
 from curate.pipeline.cluster import Cluster, cluster
+from curate.progress import say
 from curate.reference_files import load_sample_table
 from curate.score_scan import Runner, ScoreScan
 from curate.sweep.run import MakeRunner, sweep
@@ -57,7 +57,7 @@ def run_sweep(config: Config) -> Outcome:
 
 def _tell(phase: str) -> None:
     # Minutes may pass on a pool of many millions.
-    print(f"sweep  {phase}", file=sys.stderr, flush=True)
+    say(f"sweep  {phase}")
 
 
 def _runner(work: Workspace, ray: Cluster) -> MakeRunner:
