@@ -214,6 +214,32 @@ def status(
 
 
 @app.command()
+def report(
+    run_dir: RunDirArgument,
+    subset: Annotated[
+        str | None, typer.Option(help="Which subset; by default the configured one.")
+    ] = None,
+    to: Annotated[
+        str | None, typer.Option("--out", metavar="DIR", help="Where; by default RUN_DIR/report.")
+    ] = None,
+    samples: Annotated[int, typer.Option(min=1, max=200, help="Samples of a gallery.")] = 24,
+    thumbnails: Annotated[
+        bool, typer.Option("--thumbnails/--no-thumbnails", help="Show the pictures.")
+    ] = True,
+) -> None:
+    """Make a page of a scored run: distributions, a threshold explorer, galleries, shards.
+
+    Reads the scores, and of the shards only the samples that are shown. The page opens from the
+    disk, without a server or a network.
+
+    Example: `curate report runs/first --subset strict`
+    """
+    from curate.report.command import make_report
+
+    make_report(out, run_dir, subset, to, samples=samples, thumbnails=thumbnails)
+
+
+@app.command()
 def verify(
     run_dir: Annotated[
         str, typer.Argument(metavar="RUN_DIR|UIDS.npy", help="A run directory, or a subset file.")

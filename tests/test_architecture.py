@@ -36,6 +36,7 @@ LEVELS = {
     "curate.paper": PAPER,
     "curate.commands": ENTRY,
     "curate.sweep.command": ENTRY,
+    "curate.report.command": ENTRY,
     "curate.cli": ENTRY,
     "curate.demo": ENTRY,
     "curate.jobs": ENTRY,
