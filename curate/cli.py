@@ -216,16 +216,10 @@ def status(
 @app.command()
 def report(
     run_dir: RunDirArgument,
-    subset: Annotated[
-        str | None, typer.Option(help="Which subset; by default the configured one.")
-    ] = None,
-    to: Annotated[
-        str | None, typer.Option("--out", metavar="DIR", help="Where; by default RUN_DIR/report.")
-    ] = None,
+    subset: Annotated[str | None, typer.Option(help="Default: the configured one.")] = None,
+    to: Annotated[str | None, typer.Option("--out", help="Default: RUN_DIR/report.")] = None,
     samples: Annotated[int, typer.Option(min=1, max=200, help="Samples of a gallery.")] = 24,
-    thumbnails: Annotated[
-        bool, typer.Option("--thumbnails/--no-thumbnails", help="Show the pictures.")
-    ] = True,
+    thumbnails: Annotated[bool, typer.Option(help="Show pictures.")] = True,
 ) -> None:
     """Make a page of a scored run: distributions, a threshold explorer, galleries, shards.
 
