@@ -48,6 +48,9 @@ SAMPLES: Final = 24
 NEAR_PARTS: Final = 12
 """A gallery of so many samples goes with one at either end of every interval of the explorer."""
 
+NEAR_SAMPLES: Final = 1100
+"""Samples at the ends of intervals in all, unless that is fewer than one at each: of 5 kB each."""
+
 MOST_EXTREMES: Final = 6
 """Columns that have galleries of their lowest and highest values."""
 
@@ -99,9 +102,7 @@ def build_report(
     surveys = survey(opened.columns, opened.scan)
     precisions = opened.scan.precisions
     explorer = plan_explorer(opened.rules, opened.node, surveys, precisions)
-    wanted = Wanted(
-        opened.columns, _extremes(opened, explorer), samples, max(1, samples // NEAR_PARTS)
-    )
+    wanted = Wanted(opened.columns, _extremes(opened, explorer), samples, _near(explorer, samples))
     tables = make_tables(surveys, precisions, opened.integers)
     observe("counting")
     scan = _scanned(opened, explorer, wanted, tables)
@@ -124,6 +125,12 @@ def _extremes(opened: Opened, explorer: Explorer) -> tuple[str, ...]:
     scores = [name for name in opened.columns if name in ALL_SCORES and name not in plain]
     names = dict.fromkeys([*(column.name for column in explorer.columns), *scores])
     return tuple(name for name in names if name != CAPTION_ENGLISH)[:MOST_EXTREMES]
+
+
+def _near(explorer: Explorer, samples: int) -> int:
+    """Samples at either end of every interval."""
+    ends = 2 * sum(column.intervals for column in explorer.columns)
+    return max(1, min(samples // NEAR_PARTS, NEAR_SAMPLES // max(ends, 1)))
 
 
 def _scanned(opened: Opened, explorer: Explorer, wanted: Wanted, tables: Tables) -> ReportScan:

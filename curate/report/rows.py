@@ -19,7 +19,7 @@ from curate.outputs import Store
 from curate.prefetch import THREADS, prefetched
 from curate.redact import redact
 from curate.report.captions import read_captions
-from curate.report.extremes import split_rows
+from curate.report.extremes import POSITION_BITS, split_rows
 from curate.report.thumbnails import Content, Place, read_contents, unread
 from curate.score_tables import read_columns
 from curate.shards import Shard
@@ -84,7 +84,7 @@ class ShownRows:
     def _read_shard(self, number: int, positions: Any) -> dict[int, Shown]:
         shard = self.shards[number]
         table = _rows(self.run.store, shard, self.columns, positions)
-        rows = ((number << 32) | positions).tolist()
+        rows = ((number << POSITION_BITS) | positions).tolist()
         scores = table.to_pylist()
         contents = dict(self._contents(shard, rows, scores))
         return {
@@ -97,7 +97,7 @@ class ShownRows:
     ) -> Iterable[tuple[int, Content]]:
         marker = self.run.require_marker(shard)
         source = Shard(shard, marker.url, marker.size)
-        if self.kind != "shards":
+        if self.kind != "shards" or not set(LOCATED) <= set(scores[0]):
             return read_captions(source, dict(zip(rows, scores, strict=True)))
         places = [
             Place(row, one["tar_offset"], one["tar_size"])

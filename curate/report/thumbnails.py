@@ -26,7 +26,7 @@ from curate.tar import TarReader
 SIDE: Final = 192
 """Pixels of the longer side of a thumbnail: 2 to 8 kB each."""
 
-QUALITY: Final = 70
+QUALITY: Final = 60
 """Of WebP."""
 
 EFFORT: Final = 4
