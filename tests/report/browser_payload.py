@@ -229,8 +229,8 @@ def _column(pool: Pool, name: str, tests: list[Test], shares: list[float]) -> Co
     precision = pool.columns[name].dtype
     cuts = {pool.cut_at(name, round(share * len(pool))) for share in shares}
     cuts |= {edge_of(test, precision) for test in tests if test.column == name}
-    finite = [cut for cut in cuts if np.isfinite(cut.value)]
-    return Column(name, precision, tuple(sorted(finite, key=lambda cut: (cut.value, cut.uid))))
+    real = [cut for cut in cuts if cut not in (KEEP_ALL, DROP_ALL)]
+    return Column(name, precision, tuple(sorted(real, key=lambda cut: (cut.value, cut.uid))))
 
 
 def _edges(pool: Pool, column: Column) -> dict[str, Any]:
@@ -239,8 +239,9 @@ def _edges(pool: Pool, column: Column) -> dict[str, Any]:
     for edge in column.edges:
         below = pool.below(column.name, edge)
         splits = below > int((values < edge.value).sum())
-        edges.append({"value": edge.value, "below": below, "share": below / len(pool)})
-        edges[-1]["splits"] = splits
+        value = edge.value if np.isfinite(edge.value) else None
+        share = below / len(pool)
+        edges.append({"value": value, "below": below, "share": share, "splits": splits})
     return {
         "name": column.name,
         "precision": column.precision.name,

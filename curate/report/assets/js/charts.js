@@ -11,25 +11,28 @@ Curate.charts = (() => {
 
   const sum = (counts) => counts.reduce((total, count) => total + count, 0);
 
-  /** Draw now and whenever the width of the place changes; `draw(width)` gives a node. */
+  /**
+   * Draw now and whenever the width of the place changes; `draw(width)` gives {svg, label}. To
+   * assistive technology the place is one picture with that label; without one it is nothing.
+   */
   function responsive(place, draw) {
     let drawn = 0;
     const redraw = () => {
       const width = Math.round(place.clientWidth);
       if (width === 0 || width === drawn) return;
       drawn = width;
-      place.replaceChildren(draw(width));
+      const {svg, label} = draw(width);
+      svg.setAttribute("aria-hidden", "true"); // Plot names parts of a chart, which have no roles
+      place.replaceChildren(svg);
+      if (label) {
+        place.setAttribute("role", "img");
+        place.setAttribute("aria-label", label);
+      }
     };
     place.redraw = () => { drawn = 0; redraw(); };
     redraw();
     new ResizeObserver(redraw).observe(place);
     return place;
-  }
-
-  function finish(svg, label) {
-    svg.setAttribute("role", "img");
-    svg.setAttribute("aria-label", label);
-    return svg;
   }
 
   function bins(edges, counts, total) {
@@ -72,7 +75,7 @@ Curate.charts = (() => {
         Plot.tip(rows, Plot.pointerX({x: "middle", y: "share", title: "text"})),
       ],
     });
-    return finish(svg, describe(column, scale, pool));
+    return {svg, label: describe(column, scale, pool)};
   }
 
   function middle(row, scale) {
@@ -126,8 +129,7 @@ Curate.charts = (() => {
       cut.setAttribute("x1", at);
       cut.setAttribute("x2", at);
     };
-    svg.setAttribute("aria-hidden", "true"); // the slider beside it says the same
-    return {svg, move};
+    return {svg, move}; // without a label: the slider beside it says the same
   }
 
   const place = (scale, value, edges) => scale.apply(Math.min(Math.max(value, edges[0]), edges.at(-1)));
@@ -168,7 +170,7 @@ Curate.charts = (() => {
     const cross = (cuts) => group.replaceChildren(
       ...cuts.x.map((value) => place(x, value, joint.x_edges)).map((at) => line(at, y.range[0], at, y.range[1])),
       ...cuts.y.map((value) => place(y, value, joint.y_edges)).map((at) => line(x.range[0], at, x.range[1], at)));
-    return {svg: finish(svg, `${labels.y} against ${labels.x}, ${which === "pool" ? "the pool" : "kept samples"}`), cross};
+    return {svg, cross, label: `${labels.y} against ${labels.x}, ${which === "pool" ? "the pool" : "kept samples"}`};
   }
 
   /** The ramp with its ends, for the legend of densities. */

@@ -21,6 +21,11 @@ Curate.dom = (() => {
   /** Text of untrusted origin, which may run from right to left. */
   const foreign = (tag, text, className = null) => h(tag, {class: className, dir: "auto"}, text);
 
+  /** Text of names and reasons, which may break after their punctuation rather than anywhere. */
+  function breakable(text) {
+    return text.split(/(?<=[._=/,])/).flatMap((part, i) => (i ? [document.createElement("wbr"), part] : [part]));
+  }
+
   /** Buttons of which one is pressed; `choose` gets the value of the new one. */
   function segments(label, options, chosen, choose) {
     const buttons = options.map(([value, text]) =>
@@ -71,5 +76,5 @@ Curate.dom = (() => {
     setTimeout(() => { button.textContent = label; }, 2000);
   }
 
-  return Object.freeze({h, byId, foreign, segments, dataTable, simpleTable, leaveOut, copy});
+  return Object.freeze({h, byId, foreign, breakable, segments, dataTable, simpleTable, leaveOut, copy});
 })();

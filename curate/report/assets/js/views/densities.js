@@ -24,7 +24,7 @@ Curate.densities = (() => {
         const drawn = Curate.charts.density(joint, which, labels, width);
         chart.cross = drawn.cross;
         chart.follow();
-        return drawn.svg;
+        return drawn;
       }));
       const most = joint.pool.flat().reduce((a, b) => Math.max(a, b), 1);
       return h("figure", {class: "panel"}, h("figcaption", {}, h("h3", {}, `${labels.y} against ${labels.x}`)), place,

@@ -3,7 +3,7 @@
 window.Curate ??= {};
 
 Curate.explorerView = (() => {
-  const {h, byId, copy} = Curate.dom;
+  const {h, byId, breakable, copy} = Curate.dom;
   const {count, share, number, plural} = Curate.format;
   const {stops, line, yaml} = Curate.criteria;
   const NEAR = 6; // samples shown on either side of a cut
@@ -59,7 +59,7 @@ Curate.explorerView = (() => {
         + (change === 0 ? "; as decided" : `; ${change > 0 ? "+" : "−"}${count(Math.abs(change))} against what was decided`);
       bar.replaceChildren(h("span", {class: "kept", "--part": tally.kept}), h("span", {class: "dropped", "--part": dropped}));
       reasons.replaceChildren(...tally.dropped.map(({reason, count: n}) => h("tr", {},
-        h("th", {scope: "row"}, reason), h("td", {class: "number"}, count(n)), h("td", {class: "number"}, share(n / tally.total)))),
+        h("th", {scope: "row"}, breakable(reason)), h("td", {class: "number"}, count(n)), h("td", {class: "number"}, share(n / tally.total)))),
       h("tr", {class: "sum"}, h("th", {scope: "row"}, "dropped in all"), h("td", {class: "number", id: "dropped"}, count(dropped)), h("td", {class: "number"}, share(tally.total ? dropped / tally.total : null))));
       if (!first) announce(tally);
       first = false;
@@ -88,8 +88,8 @@ Curate.explorerView = (() => {
     if (described.linear || described.log) {
       queueMicrotask(() => Curate.charts.responsive(strip, (width) => {
         drawn = Curate.charts.strip(described, test.keep, width);
-        drawn.move(positionOf(column, state.edges[test.id]));
-        return drawn.svg;
+        drawn.move(edgeValue(column, state.edges[test.id]));
+        return drawn;
       }));
     }
     const step = (by) => {
@@ -103,7 +103,7 @@ Curate.explorerView = (() => {
       const side = test.keep === "at_least" ? "below" : "above";
       if (!at) return keepsAll(test, edge) ? "no threshold: drops nothing" : "drops everything";
       const part = test.keep === "at_least" ? at.share : 1 - at.share;
-      if (at.value === null) return `above every value, ${share(part)} of the pool ${side}`;
+      if (at.value === null) return `${edgeValue(column, edge) < 0 ? "among missing values" : "above every value"}, ${share(part)} of the pool ${side}`;
       return `${number(at.value)}${described.unit ? ` ${described.unit}` : ""}, ${share(part)} of the pool ${side}`;
     };
     const update = (tally) => {
@@ -117,7 +117,7 @@ Curate.explorerView = (() => {
       effect.textContent = `${plural(failing(test, column, edge, tally.total), "sample")} fail this test, ${count(tally.only[test.id])} of them only this one`;
       code.textContent = line(test, column, edge, tally.total) ?? "not in the rules";
       card.classList.toggle("moved", edge !== test.edge);
-      drawn?.move(positionOf(column, edge));
+      drawn?.move(edgeValue(column, edge));
       near.update();
     };
     const card = h("div", {class: "panel slider", role: "group", "aria-labelledby": ids.title},
@@ -131,9 +131,11 @@ Curate.explorerView = (() => {
   const keepsAll = (test, edge) => (edge < 0) === (test.keep === "at_least");
 
   /** Where the cut lies on the axis of values; beyond it where nothing or everything passes. */
-  function positionOf(column, edge) {
+  function edgeValue(column, edge) {
     if (edge < 0) return -Infinity;
-    return column.edges[edge]?.value ?? Infinity;
+    const at = column.edges[edge];
+    if (!at) return Infinity;
+    return at.value ?? (at.below <= column.missing ? -Infinity : Infinity); // JSON has no infinity
   }
 
   /** Samples that fail one test, missing values included. */

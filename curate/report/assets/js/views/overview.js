@@ -3,7 +3,7 @@
 window.Curate ??= {};
 
 Curate.overview = (() => {
-  const {h} = Curate.dom;
+  const {h, breakable} = Curate.dom;
   const {count, share, number, plural} = Curate.format;
 
   function render(section, report) {
@@ -43,7 +43,7 @@ Curate.overview = (() => {
 
   function accountTable(accounts) {
     const {dropped, rejected} = totals(accounts);
-    const row = (kind, text, n, note = null) => h("tr", {}, h("th", {scope: "row"}, h("i", {class: `key ${kind}`}), text, note ? h("small", {}, note) : null),
+    const row = (kind, text, n, note = null) => h("tr", {}, h("th", {scope: "row"}, h("i", {class: `key ${kind}`}), breakable(text), note ? h("small", {}, note) : null),
       h("td", {class: "number"}, count(n)), h("td", {class: "number"}, part(n, accounts.read)));
     const balance = `${count(accounts.kept)} kept + ${count(dropped)} dropped + ${count(rejected)} rejected = ${count(accounts.kept + dropped + rejected)}`;
     return h("div", {class: "panel"}, h("h2", {}, "Accounts"),

@@ -12,7 +12,7 @@ Curate.shardsView = (() => {
     section.querySelector(".about").textContent = `${plural(total, "shard")}${shown < total ? `, of which ${count(shown)} are listed, all outliers among them` : ""}. `
       + (outliers.length ? `${plural(outliers.length, "outlier")}: shards whose shares differ from the others' by more than chance.` : "None differs from the others by more than chance.");
     const rate = (row) => (row.read && row.dropped !== null ? row.dropped / row.read : null);
-    const table = Curate.tableView.create("Shards", [
+    const table = Curate.tableView.create("Counts of shards", [
       {head: "Shard", value: (row) => row.id, cell: (row) => h("span", {class: "code"}, row.id)},
       {head: "Read", number: true, value: (row) => row.read, cell: (row) => count(row.read)},
       {head: "Kept", number: true, value: (row) => row.kept, cell: (row) => count(row.kept)},
