@@ -19,8 +19,8 @@ INDEX: Final = "index.html"
 UNSHIPPED: Final = ("README.md",)
 """Of the assets: notes for developers, which a reader of the report has no use for."""
 
-# Within a script `</script` and `<!--` mean something to the HTML parser whatever JSON says; the two
-# separators end a line of JavaScript before 2019.
+# Within a script `</script` and `<!--` mean something to the HTML parser whatever JSON says; the
+# two separators end a line of JavaScript before 2019.
 _ESCAPES: Final = str.maketrans(
     {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 )

@@ -20,7 +20,7 @@ FLAGS = (
     "--disable-sync",
 )
 WAIT = 20_000
-"""Milliseconds that anything may take before a test fails: much more than it should, on any machine."""
+"""Milliseconds that anything may take before a test fails: much more than it should."""
 
 
 @contextmanager

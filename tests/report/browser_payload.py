@@ -20,7 +20,7 @@ from PIL import Image
 from curate.config import Rules
 from curate.numerics.cells import Column, edge_of
 from curate.numerics.keys import DROP_ALL, KEEP_ALL, UID, Cut
-from curate.numerics.selection import AllOf, AnyOf, Node, Rule, Test, decide, rank_of, tests_of
+from curate.numerics.selection import AllOf, AnyOf, Node, Test, decide, rank_of, tests_of
 from curate.pool_quantiles import PoolQuantile
 from curate.rules import build, pool_quantiles
 
@@ -314,23 +314,28 @@ def make_payload(
         ]
     }
     explored = explore(pool, chosen, shares)
-    decision = decide(
-        tree_of(pool, Rules.model_validate(chosen)), pool.columns, pool.uids
-    )
+    decision = decide(tree_of(pool, Rules.model_validate(chosen)), pool.columns, pool.uids)
     gallery = _Samples(pool, explored, decision.labels(), pictures)
-    near = {column["name"]: gallery.near(i) for i, column in enumerate(explored.explorer["columns"])}
+    near = {
+        column["name"]: gallery.near(i) for i, column in enumerate(explored.explorer["columns"])
+    }
     galleries = gallery.galleries()
     reasons = Counter(decision.labels())
     payload = {
         "format": 1,
         "run": _run(shards),
-        "subset": {"name": "default", "rules_yaml": yaml.safe_dump({"rules": chosen}, sort_keys=False)},
+        "subset": {
+            "name": "default",
+            "rules_yaml": yaml.safe_dump({"rules": chosen}, sort_keys=False),
+        },
         "warnings": ["shard 00042: drop rate 40 % against 5 % elsewhere", HOSTILE[0]],
         "accounts": {
             "read": n + 7,
             "kept": int(reasons.pop("kept", 0)),
             "dropped": [{"reason": r, "rule": 0, "count": c} for r, c in reasons.items()],
-            "rejected": [{"reason": "empty_caption", "meaning": "the caption is empty", "count": 7}],
+            "rejected": [
+                {"reason": "empty_caption", "meaning": "the caption is empty", "count": 7}
+            ],
             "balances": True,
         },
         "columns": [_described(pool, name, decision.kept, explored) for name in pool.columns],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -57,7 +56,10 @@ def test_counts_are_right_to_the_sample_wherever_sliders_stand(page: Any, seed: 
     explored = explore(pool, rules, [0, 0.001, 0.02, 0.05, 0.1, 0.31, 0.5, 0.8, 0.99, 1])
     random = np.random.default_rng(seed)
     moves = [
-        [float(random.random()) if random.random() < 0.7 else None for _ in explored.explorer["tests"]]
+        [
+            float(random.random()) if random.random() < 0.7 else None
+            for _ in explored.explorer["tests"]
+        ]
         for _ in range(POSITIONS)
     ]
     moves[0] = [None] * len(moves[0])  # where the rules are
@@ -140,7 +142,9 @@ def test_fractions_mean_the_rank_they_were_made_from(page: Any) -> None:
     for (k, n), text in zip(pairs, texts, strict=True):
         assert rank_of(n, float(text), "drop_lowest") == k, (k, n, text)
         assert rank_of(n, float(text), "keep_highest") == n - k
-    plain = page.evaluate("() => [[50, 1000], [1, 4]].map(([k, n]) => Curate.format.fraction(k, n))")
+    plain = page.evaluate(
+        "() => [[50, 1000], [1, 4]].map(([k, n]) => Curate.format.fraction(k, n))"
+    )
     assert plain == ["0.05", "0.3"]  # floor(4 x 0.3) = 1
 
 
@@ -192,4 +196,13 @@ def test_what_is_near_a_cut_comes_from_its_two_sides(page: Any) -> None:
 def test_a_share_is_never_told_as_nothing_or_everything(page: Any) -> None:
     shares = [0, 1, 1e-7, 0.999999, 0.05, 0.123456, 0.004, 0.9996]
     texts = page.evaluate("(xs) => xs.map(Curate.format.share)", shares)
-    assert texts == ["0 %", "100 %", "< 0.01 %", "> 99.99 %", "5.0 %", "12.3 %", "0.40 %", "99.96 %"]
+    assert texts == [
+        "0 %",
+        "100 %",
+        "< 0.01 %",
+        "> 99.99 %",
+        "5.0 %",
+        "12.3 %",
+        "0.40 %",
+        "99.96 %",
+    ]

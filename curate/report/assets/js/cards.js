@@ -49,7 +49,7 @@ Curate.cards = (() => {
     const label = h("span", {class: "label"}, verdict(context.decide(sample), sample));
     const element = h("li", {class: "card", "data-sample": sample.id},
       h("div", {class: "top"}, picture(sample), label,
-        entry.copies > 1 ? h("span", {class: "copies", title: "identical ones among those looked at"}, `× ${count(entry.copies)}`) : null),
+        entry.copies > 1 ? h("span", {class: "copies", title: `${count(entry.copies)} samples look the same`}, `× ${count(entry.copies)}`) : null),
       caption(sample, "caption"),
       sample.status === "ok" ? scoreList(sample, scores) : h("p", {class: "error"}, sample.reason, sample.error ? h("span", {dir: "auto"}, `: ${sample.error}`) : null),
       h("div", {class: "foot"},

@@ -44,19 +44,19 @@ Curate.charts = (() => {
     return rows.flatMap((row) => [{x: row.from, y: row.share}, {x: row.to, y: row.share}]);
   }
 
-  /** Pool, kept and Reference of one column over linear or logarithmic bins. */
-  function distribution(column, scale, thresholds, width) {
+  /** Pool, kept (if anything was decided) and Reference of one column over its bins. */
+  function distribution(column, scale, decided, width) {
     const binned = column[scale];
     const total = sum(binned.pool);
     const pool = bins(binned.edges, binned.pool, total);
     const kept = bins(binned.edges, binned.kept, total);
     const reference = binned.reference ? bins(binned.edges, binned.reference, sum(binned.reference)) : [];
     const tell = (row, i) => [
-      `${number(row.from)} to ${number(row.to)}`, `pool ${share(row.share)}`, `kept ${share(kept[i].share)}`,
+      `${number(row.from)} to ${number(row.to)}`, `pool ${share(row.share)}`, ...(decided ? [`kept ${share(kept[i].share)}`] : []),
       ...(reference.length ? [`Reference ${share(reference[i].share)}`] : []),
     ].join("\n");
     const rows = pool.map((row, i) => ({...row, text: tell(row, i), middle: middle(row, scale)}));
-    const lines = thresholds.filter(({value}) => value >= binned.edges[0] && value <= binned.edges.at(-1));
+    const lines = column.thresholds.filter(({value}) => value !== null && value >= binned.edges[0] && value <= binned.edges.at(-1));
     const svg = Plot.plot({
       width, height: 210 + 15 * lines.length, marginTop: 14 + 15 * lines.length, marginLeft: 46, marginBottom: 40, marginRight: 12,
       x: {...AXIS, type: scale, label: column.unit ? `${column.label}, ${column.unit}` : column.label,
@@ -64,7 +64,7 @@ Curate.charts = (() => {
       y: {...AXIS, label: null, tickFormat: (x) => `${tick(100 * x)} %`, ticks: 4, grid: true},
       marks: [
         Plot.rectY(rows, {x1: "from", x2: "to", y: "share", fill: "var(--pool)", inset: 0}),
-        Plot.rectY(kept, {x1: "from", x2: "to", y: "share", fill: "var(--kept)", inset: 0}),
+        ...(decided ? [Plot.rectY(kept, {x1: "from", x2: "to", y: "share", fill: "var(--kept)", inset: 0})] : []),
         ...(reference.length ? [Plot.line(outline(reference), {x: "x", y: "y", stroke: "var(--reference)", strokeWidth: 1.75})] : []),
         Plot.ruleY([0], {stroke: "var(--axis)"}),
         Plot.ruleX(lines, {x: "value", stroke: "var(--cut)", strokeWidth: 1.5, insetTop: -6}),

@@ -69,7 +69,7 @@
     Curate.shardsView.render(byId("shards"), report);
     const state = report.explorer === null ? createState(null) : await explorable();
     const context = {report, columns: report.columns, decide: state.decide};
-    if (state.model === null) Curate.dom.leaveOut(byId("explorer"));
+    if (!state.model?.tests.length) Curate.dom.leaveOut(byId("explorer"));
     else Curate.explorerView.render(byId("explorer"), report, state, context);
     Curate.galleryView.render(byId("galleries"), report, state, context);
     Curate.densities.render(byId("densities"), report, state);

@@ -7,9 +7,13 @@ Curate.densities = (() => {
   const {number, count} = Curate.format;
 
   function render(section, report, state) {
+    if (report.joint.length === 0) {
+      Curate.dom.leaveOut(section);
+      return;
+    }
     let which = "pool";
     const charts = [];
-    section.querySelector(".tools").append(segments("Samples shown", [["pool", "Pool"], ["kept", "Kept, as decided"]], which, (chosen) => {
+    if (report.subset) section.querySelector(".tools").append(segments("Samples shown", [["pool", "Pool"], ["kept", "Kept, as decided"]], which, (chosen) => {
       which = chosen;
       charts.forEach(({place}) => place.redraw());
     }));

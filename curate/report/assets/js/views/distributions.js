@@ -20,11 +20,16 @@ Curate.distributions = (() => {
       const element = h("figure", {class: "panel"},
         h("figcaption", {}, h("h3", {}, column.label), h("p", {}, column.meaning)),
         place, statistics(column),
-        dataTable("Bins and quantiles as tables", `Distribution of ${column.label}`, heads(column, report), () => rows(column)));
+        dataTable("Bins and quantiles as tables", `Distribution of ${column.label}`, heads(column), () => rows(column)));
+      if (!column.linear && !column.log) {
+        place.replaceWith(h("p", {class: "note"}, "No sample has a value here."));
+        return element;
+      }
       queueMicrotask(() => Curate.charts.responsive(place, (width) =>
-        Curate.charts.distribution(column, scaleOf(column), column.thresholds, width)));
+        Curate.charts.distribution(column, scaleOf(column), report.subset !== null, width)));
       return element;
     }));
+    if (report.subset === null) section.querySelector(".legend .kept").parentElement.remove();
     // Without a Reference in any chart, its key would explain nothing.
     if (!report.columns.some((column) => column.linear?.reference)) section.querySelector(".legend .reference").parentElement.remove();
   }
@@ -41,7 +46,7 @@ Curate.distributions = (() => {
   const heads = (column) => ["From – to, or quantile", "Pool", "Kept", ...(column.linear?.reference ? ["Reference"] : [])];
 
   function rows(column) {
-    const {edges, pool, kept, reference} = column.linear ?? column.log;
+    const {edges, pool, kept, reference} = column.linear ?? column.log ?? {edges: [], pool: [], kept: [], reference: null};
     const binned = pool.map((n, i) => [`${number(edges[i])} – ${number(edges[i + 1])}`, count(n), count(kept[i]), ...(reference ? [count(reference[i])] : [])]);
     const blank = reference ? ["", ""] : [""];
     const quantiles = column.quantiles.p.map((p, i) => [`${share(p)} of the pool below`, number(column.quantiles.value[i]), ...blank]);

@@ -14,7 +14,7 @@ Curate.explorerView = (() => {
    * cards.
    */
   function render(section, report, state, context) {
-    const summary = summaryOf(state);
+    const summary = summaryOf(report, state);
     const output = h("pre", {class: "yaml", tabindex: "0", "aria-label": "Rules at these thresholds"});
     const button = h("button", {type: "button", class: "primary", onclick: () => copy(output.textContent, button, output)}, "Copy rules");
     const reset = h("button", {type: "button", onclick: () => state.reset()}, "Reset");
@@ -34,9 +34,9 @@ Curate.explorerView = (() => {
     update(state.tally());
   }
 
-  function summaryOf(state) {
+  function summaryOf(report, state) {
     const undecided = state.model.undecided;
-    const before = state.model.kept;
+    const before = report.subset ? state.model.kept : null;
     const kept = h("output", {class: "big", id: "kept"});
     const note = h("span", {class: "note"});
     const bar = h("div", {class: "stack", "aria-hidden": "true"});
@@ -56,7 +56,7 @@ Curate.explorerView = (() => {
       kept.textContent = count(tally.kept);
       const change = tally.kept - before;
       note.textContent = `kept of ${plural(tally.total, "scored sample")} (${share(tally.total ? tally.kept / tally.total : null)})`
-        + (change === 0 ? "; as decided" : `; ${change > 0 ? "+" : "−"}${count(Math.abs(change))} against what was decided`);
+        + (before === null ? "" : change === 0 ? "; as decided" : `; ${change > 0 ? "+" : "−"}${count(Math.abs(change))} against what was decided`);
       bar.replaceChildren(h("span", {class: "kept", "--part": tally.kept}), h("span", {class: "dropped", "--part": dropped}));
       reasons.replaceChildren(...tally.dropped.map(({reason, count: n}) => h("tr", {},
         h("th", {scope: "row"}, breakable(reason)), h("td", {class: "number"}, count(n)), h("td", {class: "number"}, share(n / tally.total)))),
@@ -66,7 +66,7 @@ Curate.explorerView = (() => {
     };
     const element = h("div", {class: "summary"},
       h("div", {class: "count"}, h("p", {}, kept, note), bar,
-        rest.length ? h("p", {class: "note"}, `Besides, no rule decides ${rest.join(" and ")}.`) : null),
+        rest.length ? h("p", {class: "note"}, `Besides: ${rest.join(" and ")}, which no rule decides.`) : null),
       h("div", {class: "scroll reasons", tabindex: "0", role: "region", "aria-label": "Dropped by reason"}, h("table", {}, h("caption", {class: "hidden"}, "Dropped by reason"),
         h("thead", {}, h("tr", {}, h("th", {scope: "col"}, "Dropped by"), h("th", {scope: "col", class: "number"}, "Samples"), h("th", {scope: "col", class: "number"}, "Share"))), reasons)));
     return {element, update};

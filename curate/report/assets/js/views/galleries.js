@@ -6,12 +6,12 @@ Curate.galleryView = (() => {
   const {h} = Curate.dom;
   const {count, plural} = Curate.format;
   const {filter} = Curate.galleries;
-  const ORDER = ["Lowest", "Highest", "Random", "Dropped", "Rejected", "Kept"];
   const PAGE = 60; // cards at once
 
+  const tabId = (group) => `tab-${group.toLowerCase().replaceAll(/\W+/g, "-")}`;
+
   function render(section, report, state, context) {
-    const known = [...new Set([...ORDER, ...report.galleries.map(({group}) => group)])];
-    const groups = known.filter((group) => report.galleries.some((gallery) => gallery.group === group));
+    const groups = [...new Set(report.galleries.map(({group}) => group))];
     const body = section.querySelector(".body");
     if (groups.length === 0) {
       body.append(h("p", {class: "note"}, "This report was made without galleries."));
@@ -19,16 +19,16 @@ Curate.galleryView = (() => {
     }
     const panel = h("div", {role: "tabpanel", id: "gallery", class: "gallery"});
     const view = galleryOf(panel, report, context);
-    const tabs = groups.map((group) => h("button", {type: "button", role: "tab", id: `tab-${group}`, "aria-controls": "gallery", onclick: () => choose(group)}, group));
+    const tabs = groups.map((group) => h("button", {type: "button", role: "tab", id: tabId(group), "aria-controls": "gallery", onclick: () => choose(group)}, group));
     const picker = h("select", {id: "gallery-of", onchange: () => view.show(report.galleries.find(({id}) => id === picker.value))});
     const pick = h("label", {class: "pick"}, "Gallery", picker);
     const choose = (group) => {
       tabs.forEach((tab) => {
-        const chosen = tab.id === `tab-${group}`;
+        const chosen = tab.id === tabId(group);
         tab.setAttribute("aria-selected", String(chosen));
         tab.tabIndex = chosen ? 0 : -1;
       });
-      panel.setAttribute("aria-labelledby", `tab-${group}`);
+      panel.setAttribute("aria-labelledby", tabId(group));
       const members = report.galleries.filter((gallery) => gallery.group === group);
       picker.replaceChildren(...members.map(({id, title}) => h("option", {value: id}, title)));
       pick.hidden = members.length < 2;

@@ -12,7 +12,7 @@ Curate.overview = (() => {
     section.querySelector(".body").append(
       h("p", {class: "place"}, run.directory, report.subset ? ` · subset ${report.subset.name}` : " · no subset was selected yet"),
       tiles(accounts),
-      warnings(report.warnings),
+      ...warnings(report.warnings),
       h("div", {class: "columns"}, accountTable(accounts), facts(report)),
     );
   }
@@ -35,10 +35,10 @@ Curate.overview = (() => {
   }
 
   function warnings(texts) {
-    if (texts.length === 0) return null;
-    return h("div", {class: "warnings", role: "region", "aria-labelledby": "warnings-title"},
+    if (texts.length === 0) return [];
+    return [h("div", {class: "warnings", role: "region", "aria-labelledby": "warnings-title"},
       h("h2", {id: "warnings-title"}, plural(texts.length, "warning")),
-      h("ul", {}, texts.map((text) => h("li", {dir: "auto"}, text))));
+      h("ul", {}, texts.map((text) => h("li", {dir: "auto"}, text))))];
   }
 
   function accountTable(accounts) {

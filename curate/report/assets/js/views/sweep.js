@@ -3,9 +3,10 @@
 window.Curate ??= {};
 
 Curate.sweepView = (() => {
-  const {h} = Curate.dom;
+  const {h, breakable} = Curate.dom;
   const {count, share, number} = Curate.format;
   const MOST = 60; // subsets in the map of overlaps
+  const FEW = 4; // tests that get columns of their own; of more, each subset lists its thresholds
 
   function render(section, report) {
     const {sweep} = report;
@@ -24,10 +25,12 @@ Curate.sweepView = (() => {
       {head: "Subset", value: (row) => row.name, cell: (row) => [h("span", {class: "code"}, row.name), row.baseline ? h("span", {class: "tag"}, "baseline") : null]},
       {head: "Kept", number: true, value: (row) => row.kept, cell: (row) => count(row.kept)},
       {head: "Share", number: true, value: (row) => row.kept_share, cell: (row) => h("span", {class: "meter", "--part": row.kept_share}, share(row.kept_share))},
-      ...(tests.length <= 4 ? tests.map((test) => ({head: test, number: true, value: (row) => row.thresholds[test] ?? null, cell: (row) => threshold(row.thresholds[test])})) : []),
+      ...(tests.length <= FEW ? tests.map((test) => ({head: test, number: true, value: (row) => row.thresholds[test] ?? null, cell: (row) => threshold(row.thresholds[test])})) : []),
       {head: "Files", value: (row) => row.uids, cell: (row) => [
         row.uids ? h("a", {href: row.uids, download: `${row.name}.uids.npy`, "aria-label": `uids.npy of ${row.name}`}, "uids.npy") : h("span", {class: "note"}, "not written"),
-        h("details", {class: "inline"}, h("summary", {"aria-label": `Rules of ${row.name}`}, "rules"), h("pre", {tabindex: "0"}, row.rules_yaml)),
+        h("details", {class: "inline"}, h("summary", {"aria-label": `Rules of ${row.name}`}, "rules"),
+          h("dl", {class: "thresholds"}, Object.entries(row.thresholds).map(([test, value]) => h("div", {}, h("dt", {}, breakable(test)), h("dd", {}, threshold(value))))),
+          h("pre", {tabindex: "0"}, row.rules_yaml)),
       ]},
     ];
   }
@@ -35,7 +38,9 @@ Curate.sweepView = (() => {
   const threshold = (value) => (typeof value === "number" ? number(value) : value ?? "–");
 
   function overlaps(sweep) {
-    const names = sweep.subsets.map(({name}) => name);
+    const related = new Set(sweep.overlaps.flatMap(({a, b}) => [a, b]));
+    if (related.size === 0) return "";
+    const names = sweep.subsets.map(({name}) => name).filter((name) => related.has(name));
     const shared = new Map(sweep.overlaps.flatMap((one) => [[`${one.a}\n${one.b}`, one], [`${one.b}\n${one.a}`, one]]));
     const shown = names.slice(0, MOST);
     const table = Curate.tableView.create("Overlaps of the subsets", [
