@@ -316,26 +316,22 @@ def make_payload(
     explored = explore(pool, chosen, shares)
     decision = decide(tree_of(pool, Rules.model_validate(chosen)), pool.columns, pool.uids)
     gallery = _Samples(pool, explored, decision.labels(), pictures)
-    near = {
-        column["name"]: gallery.near(i) for i, column in enumerate(explored.explorer["columns"])
-    }
+    explorable = [column["name"] for column in explored.explorer["columns"]]
+    near = {name: gallery.near(i) for i, name in enumerate(explorable)}
     galleries = gallery.galleries()
     reasons = Counter(decision.labels())
+    written = yaml.safe_dump({"rules": chosen}, sort_keys=False)
+    empty = {"reason": "empty_caption", "meaning": "the caption is empty", "count": 7}
     payload = {
         "format": 1,
         "run": _run(shards),
-        "subset": {
-            "name": "default",
-            "rules_yaml": yaml.safe_dump({"rules": chosen}, sort_keys=False),
-        },
+        "subset": {"name": "default", "rules_yaml": written},
         "warnings": ["shard 00042: drop rate 40 % against 5 % elsewhere", HOSTILE[0]],
         "accounts": {
             "read": n + 7,
             "kept": int(reasons.pop("kept", 0)),
             "dropped": [{"reason": r, "rule": 0, "count": c} for r, c in reasons.items()],
-            "rejected": [
-                {"reason": "empty_caption", "meaning": "the caption is empty", "count": 7}
-            ],
+            "rejected": [empty],
             "balances": True,
         },
         "columns": [_described(pool, name, decision.kept, explored) for name in pool.columns],

@@ -23,7 +23,8 @@ MOVE = """([explorer, cells, moves]) => {
   const stops = model.tests.map((test) => Curate.criteria.stops(test, model.columns[test.column]));
   return moves.map((move) => {
     const edges = Curate.explorer.current(model);
-    move.forEach((at, id) => { if (at !== null) edges[id] = stops[id][Math.floor(at * stops[id].length)]; });
+    const stopAt = (id, share) => stops[id][Math.floor(share * stops[id].length)];
+    move.forEach((share, id) => { if (share !== null) edges[id] = stopAt(id, share); });
     const tally = Curate.explorer.tally(model, edges);
     return {...tally, yaml: Curate.criteria.yaml(model, edges, model.total), edges};
   });
@@ -55,14 +56,12 @@ def test_counts_are_right_to_the_sample_wherever_sliders_stand(page: Any, seed: 
     rules = random_rules(seed, pool)
     explored = explore(pool, rules, [0, 0.001, 0.02, 0.05, 0.1, 0.31, 0.5, 0.8, 0.99, 1])
     random = np.random.default_rng(seed)
+    tests = len(explored.explorer["tests"])
     moves = [
-        [
-            float(random.random()) if random.random() < 0.7 else None
-            for _ in explored.explorer["tests"]
-        ]
+        [float(random.random()) if random.random() < 0.7 else None for _ in range(tests)]
         for _ in range(POSITIONS)
     ]
-    moves[0] = [None] * len(moves[0])  # where the rules are
+    moves[0] = [None] * tests  # where the rules are
     found = page.evaluate(MOVE, [explored.explorer, explored.cells, moves])
     assert found[0]["kept"] == explored.explorer["kept"]
     for one in found:
@@ -135,16 +134,16 @@ def test_fractions_mean_the_rank_they_were_made_from(page: Any) -> None:
     from curate.numerics.selection import rank_of
 
     random = np.random.default_rng(0)
-    pairs = [(0, 7), (7, 7), (1, 3), (2, 3), (1, 12_800_000_000), (12_799_999_999, 12_800_000_000)]
-    for n in random.integers(1, 10**9, 200).tolist():
-        pairs.append((int(random.integers(0, n + 1)), n))
-    texts = page.evaluate("(pairs) => pairs.map(([k, n]) => Curate.format.fraction(k, n))", pairs)
+    most = 12_800_000_000
+    pairs = [(0, 7), (7, 7), (1, 3), (2, 3), (1, most), (most - 1, most)]
+    sizes = random.integers(1, 10**9, 200).tolist()
+    pairs += [(int(random.integers(0, n + 1)), n) for n in sizes]
+    written = "(pairs) => pairs.map(([k, n]) => Curate.format.fraction(k, n))"
+    texts = page.evaluate(written, pairs)
     for (k, n), text in zip(pairs, texts, strict=True):
         assert rank_of(n, float(text), "drop_lowest") == k, (k, n, text)
         assert rank_of(n, float(text), "keep_highest") == n - k
-    plain = page.evaluate(
-        "() => [[50, 1000], [1, 4]].map(([k, n]) => Curate.format.fraction(k, n))"
-    )
+    plain = page.evaluate(written, [(50, 1000), (1, 4)])
     assert plain == ["0.05", "0.3"]  # floor(4 x 0.3) = 1
 
 
@@ -155,7 +154,7 @@ def test_numbers_are_written_as_python_writes_them(page: Any) -> None:
     texts = page.evaluate("(xs) => xs.map(Curate.format.general)", numbers)
     assert texts == [f"{x:.15g}" for x in numbers]
     read = page.evaluate("(xs) => xs.map(Curate.format.yamlFloat)", numbers)
-    assert [yaml.safe_load(text) for text in read] == numbers
+    assert [float(yaml.safe_load(text)) for text in read] == numbers
 
 
 def test_the_float_below_is_numpys(page: Any) -> None:
@@ -194,15 +193,7 @@ def test_what_is_near_a_cut_comes_from_its_two_sides(page: Any) -> None:
 
 
 def test_a_share_is_never_told_as_nothing_or_everything(page: Any) -> None:
-    shares = [0, 1, 1e-7, 0.999999, 0.05, 0.123456, 0.004, 0.9996]
-    texts = page.evaluate("(xs) => xs.map(Curate.format.share)", shares)
-    assert texts == [
-        "0 %",
-        "100 %",
-        "< 0.01 %",
-        "> 99.99 %",
-        "5.0 %",
-        "12.3 %",
-        "0.40 %",
-        "99.96 %",
-    ]
+    shares = {0: "0 %", 1: "100 %", 1e-7: "< 0.01 %", 0.999999: "> 99.99 %", 0.9996: "99.96 %"}
+    shares |= {0.05: "5.0 %", 0.123456: "12.3 %", 0.004: "0.40 %"}
+    texts = page.evaluate("(xs) => xs.map(Curate.format.share)", list(shares))
+    assert texts == list(shares.values())
