@@ -1,4 +1,4 @@
-"""Reports of synthetic pools: time by phase, memory, and size of the folder.
+"""Reports of synthetic pools: core-seconds by phase, memory, and size of the folder.
 
 Generates the score columns of a pool as `benchmarks/sweeps.py` does, selects a subset, and makes
 its report in a process of its own for each size, without pictures, which these pools have none of:
@@ -39,13 +39,14 @@ RULES = {
 def measure(folder: Path) -> dict[str, Any]:
     """Make a report of a pool in this process."""
     run = RunDir(Store(str(folder)))
-    marks: list[tuple[str, float]] = []
-    built = build_report(run, observe=lambda phase: marks.append((phase, time.perf_counter())))
-    marks.append(("writing", time.perf_counter()))
+    begin, marks = time.perf_counter(), list[tuple[str, float]]()
+    built = build_report(run, observe=lambda phase: marks.append((phase, time.process_time())))
+    marks.append(("writing", time.process_time()))
     write_report(built, run.store)
-    ends = [at for _, at in marks[1:]] + [time.perf_counter()]
+    ends = [at for _, at in marks[1:]] + [time.process_time()]
     files = [path for path in (folder / FOLDER).rglob("*") if path.is_file()]
     return {
+        "wall_seconds": time.perf_counter() - begin,
         "seconds": {name: end - at for (name, at), end in zip(marks, ends, strict=True)},
         "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         "cells": built.cells["n"],
@@ -74,9 +75,10 @@ def main() -> None:
         found = json.loads(output)
         phases = ", ".join(f"{name} {s:.1f}" for name, s in found["seconds"].items())
         print(
-            f"{rows:,} rows: {sum(found['seconds'].values()):.1f} s ({phases}),"
-            f" {found['peak_bytes'] / 1e9:.2f} GB of memory; {found['samples']:,} samples,"
-            f" {found['cells']:,} cells, {found['bytes'] / 1e6:.1f} MB,"
+            f"{rows:,} rows: {sum(found['seconds'].values()):.1f} core-seconds ({phases}),"
+            f" {found['wall_seconds']:.1f} s; {found['peak_bytes'] / 1e9:.2f} GB of memory;"
+            f" {found['samples']:,} samples, {found['cells']:,} cells,"
+            f" {found['bytes'] / 1e6:.1f} MB,"
             f" {found['cells_bytes'] / 1e6:.1f} of it cells.js",
             flush=True,
         )
