@@ -111,7 +111,7 @@ def build_report(
     found = shown.galleries(_plans(opened, scan))
     near = shown.near(scan)
     observe("ranking them")
-    facts = shown.to_json(scan)
+    facts = shown.to_json()
     observe("putting it together")
     payload, cells = _payload(opened, explorer, scan, tables, uids_base)
     payload["galleries"], payload["near"], payload["samples"] = found, near, facts

@@ -72,19 +72,21 @@ class Samples:
             for name, lists in rows_of.items()
         }
 
-    def to_json(self, scan: ReportScan) -> list[SampleFacts]:
+    def to_json(self) -> list[SampleFacts]:
         """All samples that were numbered, with exact percentiles: takes a scan."""
         rows = list(self._numbers)
         shown = [self._rows.known[row] for row in rows]
         percentiles = self._percentiles(shown)
-        eligible = [self._is_eligible(*one) for one in zip(rows, shown, strict=True)]
-        digits = self._digits(shown)
-        decision = self._explorer.decide(digits, len(rows))
-        labels = decision.labels()
+        eligible = [at for at, one in enumerate(shown) if self._is_eligible(rows[at], one)]
+        decided = [shown[at] for at in eligible]
+        digits = self._digits(decided)
+        labels = self._explorer.decide(digits, len(decided)).labels()
+        places = {at: place for place, at in enumerate(eligible)}
         facts = []
         for at, one in enumerate(shown):
-            own = [int(column[at]) for column in digits] if eligible[at] else None
-            reason = self._reason(one, labels[at], eligible[at])
+            place = places.get(at)
+            own = None if place is None else [int(column[place]) for column in digits]
+            reason = self._reason(one, None if place is None else labels[place])
             facts.append(_facts(at, one, reason, own, percentiles[at], self._opened.columns))
         return facts
 
@@ -120,8 +122,8 @@ class Samples:
         _, position = split_rows(np.array([row]))
         return repeated is None or int(position[0]) not in repeated
 
-    def _reason(self, shown: Shown, label: str, eligible: bool) -> str:
-        if eligible:
+    def _reason(self, shown: Shown, label: str | None) -> str:
+        if label is not None:
             return label if self._opened.decided else UNDECIDED
         status = shown.scores["status"]
         return DUPLICATE_UID if status == OK else f"{SUMMARY_OF_REJECTED}{status}"

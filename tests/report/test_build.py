@@ -26,6 +26,7 @@ from curate.outputs import Store
 from curate.report.build import Built, build_report, write_report
 from curate.report.opened import open_run
 from curate.report.payload import Payload
+from curate.shards import Shard
 from curate.sweep.run import sweep
 from curate.sweep.tables import RuleSet
 
@@ -249,6 +250,19 @@ def test_nothing_selected_yet(memory: Store) -> None:
     assert {row["kept"] for row in payload["shards"]["rows"]} == {None}
     assert sum(count for _, count in cells_of(explorer, built.cells)) == 40
     assert not any(one["id"].startswith(("kept", "dropped")) for one in payload["galleries"])
+
+
+def test_shards_that_could_not_be_read_are_told(memory: Store) -> None:
+    run = fabricate(memory, pool_of(20, shards=2))
+    run.write_manifest([*run.read_manifest(), Shard("00002", "/nowhere/00002.tar", 1)])
+    run.fail(Shard("00002", "/nowhere/00002.tar", 1), "https://user:secret@host/x: no tar")
+    memory.write_bytes("config.yaml", b"model: {name: embedded}\nextra: {token: abcdefgh}\n")
+    payload = build_report(run).payload
+    assert payload["run"]["pool"]["shards"] == 3
+    assert payload["run"]["pool"]["unreadable"] == {"00002": "https://***@host/x: no tar"}
+    assert any(warning.startswith("1 shards could not be read") for warning in payload["warnings"])
+    assert payload["shards"]["total"] == 2
+    assert "abcdefgh" not in payload["run"]["config_yaml"]
 
 
 def test_a_pool_without_a_row_or_a_shard(memory: Store) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate.report.distributions import (
@@ -118,6 +118,7 @@ columns = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(columns)
 def test_moments_are_those_of_all_rows_at_once(rows: list[Any]) -> None:
     made = [np.array(column, dtype=np.float64) for column in zip(*rows, strict=True)]

@@ -163,6 +163,23 @@ def test_missing_values_rank_lowest_and_pass_no_maximum() -> None:
     assert tally(explorer, cells, {0: width["intervals"] - 1})[""] == 17
 
 
+def test_a_fraction_may_part_missing_values_by_uid() -> None:
+    made = {"00000": [{"uid": uid(n), "width": n if n % 2 else None} for n in range(20)]}
+    made["00000"].append({"uid": uid(99), "width": None, "status": "empty_caption"})
+    run = memory_run(made)
+    built, subset = report_of(run, all_of(width={"drop_lowest": 0.25}))
+    explorer = built.payload["explorer"]
+    assert explorer is not None
+    first, second = explorer["columns"][0]["edges"][:2]
+    assert first == {"value": None, "below": 5, "share": 0.25, "splits": True}
+    assert (second["value"], second["below"]) == (1.0, 10)
+    assert tally(explorer, cells_of(explorer, built.cells))[""] == subset.counts.kept == 15
+    reasons = {sample["uid"]: sample["reason"] for sample in built.payload["samples"]}
+    assert reasons[uid(99)] == "rejected:empty_caption"
+    dropped = sorted(u for u, reason in reasons.items() if reason.startswith("width"))
+    assert set(dropped) <= {uid(n) for n in range(0, 10, 2)}
+
+
 @pytest.mark.parametrize("tree", [{"all": []}, {"all": [{"clip_score": {"drop_lowest": 0}}]}])
 def test_rules_that_keep_everything(tree: Any) -> None:
     built, _ = report_of(memory_run(pool_of(30)), tree)
@@ -197,6 +214,7 @@ def test_an_any_at_the_top_stands_beside_idle_sliders() -> None:
 # --- parts ----------------------------------------------------------------------------------
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 2**62), max_size=20))
 def test_packed_numbers_come_back(values: list[int]) -> None:
     packed = base64.b64encode(leb128(np.array(values, dtype=np.int64))).decode()

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate.report.extremes import (
@@ -23,6 +23,7 @@ keys = st.sampled_from([0.0, 0.5, 1.0, -1.0, 2.5, math.nan, math.inf])
 rows = st.lists(st.tuples(st.integers(0, 2), keys), max_size=40)
 
 
+@settings(deadline=None)
 @given(rows, st.integers(1, 4), st.integers(1, 7))
 def test_the_lowest_of_each_group(given_rows: list[Any], k: int, piece: int) -> None:
     held = Lowest(3, k)
@@ -36,6 +37,7 @@ def test_the_lowest_of_each_group(given_rows: list[Any], k: int, piece: int) -> 
         assert held.rows(group) == [at for _, at in finite[:k]]
 
 
+@settings(deadline=None)
 @given(st.lists(keys, max_size=60), st.integers(1, 4), st.integers(1, 9))
 def test_the_lowest_distinct_values(values: list[float], k: int, piece: int) -> None:
     held = LowestValues(k, examples=2)
