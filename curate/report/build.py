@@ -22,7 +22,7 @@ from curate.prefetch import THREADS, prefetched
 from curate.report import galleries, overview
 from curate.report.columns import Tables, column_facts, make_tables
 from curate.report.distributions import correlations_json
-from curate.report.explorer import Explorer, plan_explorer
+from curate.report.explorer import Explorer, plan_explorer, slider_columns
 from curate.report.explorer_json import cells_json, columns_json, tests_json, tree_json
 from curate.report.explorer_payload import Cells, Undecided
 from curate.report.explorer_payload import Explorer as ExplorerFacts
@@ -99,7 +99,8 @@ def build_report(
     """
     observe("finding quantiles")
     opened = open_run(run, subset)
-    surveys = survey(opened.columns, opened.scan)
+    sliders = slider_columns(opened.node, opened.columns)
+    surveys = survey(opened.columns, sliders, opened.scan)
     precisions = opened.scan.precisions
     explorer = plan_explorer(opened.rules, opened.node, surveys, precisions)
     wanted = Wanted(opened.columns, _extremes(opened, explorer), samples, _near(explorer, samples))

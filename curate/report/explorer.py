@@ -8,7 +8,7 @@ those of `numerics.cells`, so that at every position of every slider the counts 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -90,6 +90,15 @@ def passing(column: Column, slider: Slider, digits: npt.NDArray[np.int64]) -> Bo
     return np.asarray((interval <= slider.edge) & (digits < column.intervals))
 
 
+def slider_columns(node: Node, columns: Collection[str]) -> list[str]:
+    """The columns that have a slider: those of the rules, in their order, then the usual ones."""
+    names = list(dict.fromkeys(test.column for test in tests_of(node)))
+    for name in ALWAYS:
+        if name in columns and name not in names and len(names) < MOST_COLUMNS:
+            names.append(name)
+    return names
+
+
 def plan_explorer(
     rules: Rules,
     node: Node,
@@ -104,10 +113,7 @@ def plan_explorer(
         precisions: of all columns.
     """
     tests = list(tests_of(node))
-    names = list(dict.fromkeys(test.column for test in tests))
-    for name in ALWAYS:
-        if name in surveys and name not in names and len(names) < MOST_COLUMNS:
-            names.append(name)
+    names = slider_columns(node, surveys)
     cuts: dict[str, set[Cut]] = {name: set() for name in names}
     for test in tests:
         cuts[test.column].add(edge_of(test, np.dtype(precisions[test.column])))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -36,7 +36,8 @@ class ColumnSurvey:
         rows: how many there are.
         missing: of them, without a value.
         quantiles: share of SHOWN_SHARES -> value; empty without any value.
-        stops: shares of EDGE_SHARES, of all rows -> value; -inf among the missing ones.
+        stops: shares of EDGE_SHARES, of all rows -> value, -inf among the missing ones; empty for
+            columns without a slider.
     """
 
     rows: int
@@ -50,14 +51,27 @@ class ColumnSurvey:
         return self.rows - self.missing
 
 
-def survey(columns: Sequence[str], runner: Runner) -> dict[str, ColumnSurvey]:
-    """Look at some columns of a pool. Raises OutputError if scores are missing or damaged."""
+def survey(
+    columns: Sequence[str], sliders: Collection[str], runner: Runner
+) -> dict[str, ColumnSurvey]:
+    """Look at some columns of a pool.
+
+    Args:
+        columns: all of them.
+        sliders: those whose stops are wanted.
+        runner: runs folds over the pool.
+
+    Raises:
+        OutputError: scores are missing or damaged.
+    """
     if not columns:
         return {}
     populations = [Population(name, every_row=False) for name in columns]
     counted = runner.run(CountFold(populations, runner.precisions)).counts
     counts = {population.column: found for population, found in counted.items()}
-    ranks = {name: _ranks(found) for name, found in counts.items() if found.total}
+    ranks = {
+        name: _ranks(found, slides=name in sliders) for name, found in counts.items() if found.total
+    }
     wanted = {name: sorted({*a.values(), *b.values()}) for name, (a, b) in ranks.items()}
     held = runner.run(PlaceFold(counts, wanted)).held
     found = {}
@@ -77,13 +91,13 @@ def survey(columns: Sequence[str], runner: Runner) -> dict[str, ColumnSurvey]:
     return found
 
 
-def _ranks(counts: LeadCounts) -> tuple[dict[float, int], dict[float, int]]:
-    """Ranks of the shown quantiles among the values, and of the stops among all rows."""
+def _ranks(counts: LeadCounts, *, slides: bool) -> tuple[dict[float, int], dict[float, int]]:
+    """Ranks of the shown quantiles among the values, and of a slider's stops among all rows."""
     n, missing = counts.total, counts.missing
     values = n - missing
     shown = {share: missing + min(int(share * values), values - 1) for share in SHOWN_SHARES}
     stops = {share: min(int(share * n), n - 1) for share in EDGE_SHARES}
-    return (shown if values else {}), stops
+    return (shown if values else {}), (stops if slides else {})
 
 
 class PlaceFold:
