@@ -66,6 +66,11 @@ Curate.cards = (() => {
     return {element, update: () => cards.forEach(({update}) => update())};
   }
 
+  function decided({status, reason}) {
+    if (reason === null) return Curate.format.NONE;
+    return status === "ok" && !["kept", "undecided"].includes(reason) ? `dropped: ${reason}` : reason;
+  }
+
   function show(sample, context) {
     const dialog = byId("sample");
     const decision = context.decide(sample);
@@ -80,7 +85,7 @@ Curate.cards = (() => {
         h("div", {class: "split"}, picture(sample), h("div", {}, caption(sample, "whole"),
           h("dl", {class: "facts"},
             fact("Shard", sample.shard), fact("uid", h("span", {class: "code"}, sample.uid ?? "–")),
-            fact("As decided", sample.reason ?? "–", sample.error ? h("span", {dir: "auto"}, ` (${sample.error})`) : null),
+            fact("As decided", decided(sample), sample.error ? h("span", {dir: "auto"}, ` (${sample.error})`) : null),
             fact("Under the sliders", decision === null ? "no rule decides it" : decision.kept ? "kept" : `dropped: ${decision.reason}`)))),
         h("div", {class: "scroll", tabindex: "0", role: "region", "aria-label": "All scores of this sample"}, h("table", {},
           h("caption", {class: "hidden"}, "Scores of this sample"),

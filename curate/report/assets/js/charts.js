@@ -72,7 +72,7 @@ Curate.charts = (() => {
           x: "value", text: "label", frameAnchor: "top", dy: -16 - 15 * i, fill: "var(--cut)", fontWeight: 600,
           ...anchored(line.value, binned.edges, scale),
         })),
-        Plot.tip(rows, Plot.pointerX({x: "middle", y: "share", title: "text"})),
+        Plot.tip(rows, Plot.pointerX({x: "middle", y: "share", title: "text", lineHeight: 1.3})),
       ],
     });
     return {svg, label: describe(column, scale, pool)};

@@ -14,16 +14,18 @@ Curate.explorerView = (() => {
    * cards.
    */
   function render(section, report, state, context) {
-    const summary = summaryOf(report, state);
-    const output = h("pre", {class: "yaml", tabindex: "0", "aria-label": "Rules at these thresholds"});
-    const button = h("button", {type: "button", class: "primary", onclick: () => copy(output.textContent, button, output)}, "Copy rules");
+    const output = h("pre", {class: "yaml", tabindex: "0", role: "region", "aria-label": "Rules at these thresholds"});
+    const copier = (text, kind) => {
+      const button = h("button", {type: "button", class: kind, onclick: () => copy(output.textContent, button, output)}, text);
+      return button;
+    };
     const reset = h("button", {type: "button", onclick: () => state.reset()}, "Reset");
-    section.querySelector(".tools").append(reset);
+    const summary = summaryOf(report, state, [copier("Copy rules", "primary"), reset]);
     const sliders = state.model.tests.map((test) => slider(test, report, state, context));
     section.querySelector(".body").append(
       summary.element,
       h("div", {class: "sliders"}, sliders.map(({element}) => element)),
-      h("div", {class: "panel"}, h("div", {class: "heading"}, h("h3", {}, "Rules at these thresholds"), button), output));
+      h("div", {class: "panel"}, h("div", {class: "heading"}, h("h3", {}, "Rules at these thresholds"), copier("Copy", null)), output));
     const update = (tally) => {
       summary.update(tally);
       sliders.forEach((one) => one.update(tally));
@@ -34,7 +36,7 @@ Curate.explorerView = (() => {
     update(state.tally());
   }
 
-  function summaryOf(report, state) {
+  function summaryOf(report, state, actions) {
     const undecided = state.model.undecided;
     const before = report.subset ? state.model.kept : null;
     const kept = h("output", {class: "big", id: "kept"});
@@ -66,7 +68,8 @@ Curate.explorerView = (() => {
     };
     const element = h("div", {class: "summary"},
       h("div", {class: "count"}, h("p", {}, kept, note), bar,
-        rest.length ? h("p", {class: "note"}, `Besides: ${rest.join(" and ")}, which no rule decides.`) : null),
+        rest.length ? h("p", {class: "note"}, `Besides: ${rest.join(" and ")}, which no rule decides.`) : null,
+        h("div", {class: "actions"}, actions)),
       h("div", {class: "scroll reasons", tabindex: "0", role: "region", "aria-label": "Dropped by reason"}, h("table", {}, h("caption", {class: "hidden"}, "Dropped by reason"),
         h("thead", {}, h("tr", {}, h("th", {scope: "col"}, "Dropped by"), h("th", {scope: "col", class: "number"}, "Samples"), h("th", {scope: "col", class: "number"}, "Share"))), reasons)));
     return {element, update};
