@@ -19,26 +19,27 @@ Curate.rules = (() => {
     const names = children(node).map((child) => failures(child, nameOf));
     if ("all" in node) return names.flat();
     return names.reduce((before, own) =>
-      before.flatMap((first) => own.map((second) => `${first} and ${second}`)));
+      before.flatMap((first) => own.map((second) => `${first} and ${second}`)),
+    );
   }
 
   /**
    * 0 if kept, else the number of the way in which it fails.
    * `all`: the first child that fails, in the order written. `any`: when all fail, theirs joined.
    */
-  function evaluate(node, passes) {
-    if ("test" in node) return passes[node.test] ? 0 : 1;
+  function evaluate(node, passed) {
+    if ("test" in node) return passed[node.test] ? 0 : 1;
     let offset = 0;
     if ("all" in node) {
       for (const child of node.all) {
-        const way = evaluate(child, passes);
+        const way = evaluate(child, passed);
         if (way > 0) return way + offset;
         offset += ways(child);
       }
       return 0;
     }
     for (const child of node.any) {
-      const way = evaluate(child, passes);
+      const way = evaluate(child, passed);
       if (way === 0) return 0;
       offset = offset * ways(child) + way - 1;
     }
