@@ -95,6 +95,7 @@ def test_every_section_is_drawn_from_the_disk(opened: Watched) -> None:
     assert page.locator("#distributions figure [role=img] svg").count() == 4
     assert page.locator("#densities figure [role=img] svg").count() == 3
     assert page.locator("#explorer .slider").count() == 4
+    assert page.locator(".slider .tag").all_inner_texts() == ["or width", "or CLIP score"]
     balance = page.inner_text("#overview .balance")
     assert balance.startswith("✓ Balances: ")
     assert balance.endswith("= 1,507")

@@ -46,6 +46,18 @@ Curate.rules = (() => {
     return offset + 1;
   }
 
+  const testsOf = (node) => ("test" in node ? [node.test] : children(node).flatMap(testsOf));
+
+  /** Tests that may pass in place of one: those of the other branches of the innermost `any`. */
+  function alternatives(node, test) {
+    if ("test" in node) return [];
+    const own = children(node).find((child) => testsOf(child).includes(test));
+    if (!own) return [];
+    const inner = alternatives(own, test);
+    if (inner.length || "all" in node) return inner;
+    return node.any.filter((child) => child !== own).flatMap(testsOf);
+  }
+
   /** Does a digit pass a test whose cut is at this edge of its column? */
   function passes(test, edge, intervals, digit) {
     const interval = digit % intervals;
@@ -53,5 +65,5 @@ Curate.rules = (() => {
     return interval <= edge && digit < intervals;
   }
 
-  return Object.freeze({ways, failures, evaluate, passes});
+  return Object.freeze({ways, failures, evaluate, alternatives, passes});
 })();

@@ -25,11 +25,11 @@ Curate.slider = (() => {
       "div",
       {class: "heading"},
       h("h3", {id: ids.title}, described.label, side),
-      test.active ? null : h("span", {class: "tag"}, "not in the rules yet"),
+      tagOf(subject, report),
     );
     const element = h(
       "div",
-      {class: "panel slider", role: "group", "aria-labelledby": ids.title},
+      {class: `panel slider ${test.keep}`, role: "group", "aria-labelledby": ids.title},
       head,
       parts.map((part) => part.element),
     );
@@ -38,6 +38,16 @@ Curate.slider = (() => {
       parts.forEach((part) => part.update(state.edges[test.id], tally));
     };
     return {element, update};
+  }
+
+  /** What a card cannot show: that others may pass in its place, or that the rules lack it. */
+  function tagOf({test, state}, report) {
+    if (!test.active) return h("span", {class: "tag"}, "not in the rules yet");
+    const others = Curate.rules.alternatives(state.model.rules, test.id);
+    if (others.length === 0) return null;
+    const names = others.map((id) => state.model.columns[state.model.tests[id].column].name);
+    const labels = names.map((name) => report.columns.find((column) => column.name === name)?.label ?? name);
+    return h("span", {class: "tag"}, `or ${[...new Set(labels)].join(", ")}`);
   }
 
   /** The histogram above the slider, with what the cut drops shaded. */
