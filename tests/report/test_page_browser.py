@@ -44,10 +44,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A report with a little of everything: what axe looks at takes it a millisecond an element."""
     folder = tmp_path_factory.mktemp("small")
-    payload, cells, _ = make_payload(5, 300, shards=60, subsets=4, shares=[0.1, 0.5])
+    payload, cells, _ = make_payload(5, 300, shards=8, subsets=3, shares=[0.5])
     for gallery in payload["galleries"]:
-        gallery["entries"] = gallery["entries"][:4]
-    payload["near"] = {k: [ids[:2] for ids in near] for k, near in payload["near"].items()}
+        gallery["entries"] = gallery["entries"][:3]
+    payload["near"] = {k: [ids[:1] for ids in near] for k, near in payload["near"].items()}
     write_page(Store(str(folder)), "", payload, cells)
     thumbnails(folder, 24)
     return folder
@@ -95,6 +95,7 @@ def test_every_section_is_drawn_from_the_disk(opened: Watched) -> None:
     assert page.locator("#distributions figure [role=img] svg").count() == 4
     assert page.locator("#densities figure [role=img] svg").count() == 3
     assert page.locator("#explorer .slider").count() == 4
+    assert page.locator(".slider .tag").all_inner_texts() == ["or width", "or CLIP score"]
     balance = page.inner_text("#overview .balance")
     assert balance.startswith("✓ Balances: ")
     assert balance.endswith("= 1,507")
@@ -340,9 +341,7 @@ def test_axes_of_distributions_switch(opened: Watched) -> None:
 # --- looks ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("scheme", "viewport"), [("light", DESKTOP), ("dark", DESKTOP), ("light", PHONE)]
-)
+@pytest.mark.parametrize(("scheme", "viewport"), [("light", DESKTOP), ("dark", PHONE)])
 def test_axe_finds_nothing(
     browser: Any, small: Path, scheme: str, viewport: dict[str, int]
 ) -> None:
@@ -350,12 +349,12 @@ def test_axe_finds_nothing(
     watched = Watched(browser, viewport=viewport, color_scheme=scheme, reduced_motion="reduce")
     watched.open(address_of(small))
     page = watched.page
-    for summary in page.locator("summary").all()[:3]:
-        summary.click()
-    results = axe.Axe().run(page)
+    page.get_by_text("Densest bins as a table").first.click()
+    only = {"resultTypes": ["violations"]}  # all it finds, without describing what is right
+    results = axe.Axe().run(page, options=only)
     assert results.violations_count == 0, results.generate_report()
     page.locator("#galleries .card").first.get_by_role("button").click()
-    results = axe.Axe().run(page, "dialog")
+    results = axe.Axe().run(page, "dialog", only)
     assert results.violations_count == 0, results.generate_report()
     watched.close()
 

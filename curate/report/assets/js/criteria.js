@@ -8,9 +8,10 @@ Curate.criteria = (() => {
 
   /** The largest float of a precision below x. */
   function floatBelow(x, precision) {
-    const [floats, bits, one] = precision === "float32"
-      ? [new Float32Array(1), Int32Array, 1]
-      : [new Float64Array(1), BigInt64Array, 1n];
+    const [floats, bits, one] =
+      precision === "float32"
+        ? [new Float32Array(1), Int32Array, 1]
+        : [new Float64Array(1), BigInt64Array, 1n];
     floats[0] = x;
     const whole = new bits(floats.buffer);
     if (floats[0] === 0) {
@@ -70,8 +71,9 @@ Curate.criteria = (() => {
   function line(test, column, edge, total) {
     const criteria = written(test, column, edge, total);
     if (criteria === null) return null;
-    const fields = Object.entries(criteria).map(([name, value]) =>
-      `${name}: ${typeof value === "number" ? yamlFloat(value) : value}`);
+    const fields = Object.entries(criteria).map(
+      ([name, value]) => `${name}: ${typeof value === "number" ? yamlFloat(value) : value}`,
+    );
     return `${key(column.name)}: {${fields.join(", ")}}`;
   }
 

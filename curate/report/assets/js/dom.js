@@ -12,7 +12,9 @@ Curate.dom = (() => {
       else if (name.startsWith("--")) element.style.setProperty(name, value);
       else element.setAttribute(name, value === true ? "" : String(value));
     }
-    element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
+    element.append(
+      ...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false),
+    );
     return element;
   }
 
@@ -23,16 +25,29 @@ Curate.dom = (() => {
 
   /** Text of names and reasons, which may break after their punctuation rather than anywhere. */
   function breakable(text) {
-    return text.split(/(?<=[._=/,])/).flatMap((part, i) => (i ? [document.createElement("wbr"), part] : [part]));
+    return text
+      .split(/(?<=[._=/,])/)
+      .flatMap((part, i) => (i ? [document.createElement("wbr"), part] : [part]));
   }
 
   /** Buttons of which one is pressed; `choose` gets the value of the new one. */
   function segments(label, options, chosen, choose) {
     const buttons = options.map(([value, text]) =>
-      h("button", {type: "button", "aria-pressed": String(value === chosen), onclick: () => {
-        buttons.forEach((button, i) => button.setAttribute("aria-pressed", String(options[i][0] === value)));
-        choose(value);
-      }}, text));
+      h(
+        "button",
+        {
+          type: "button",
+          "aria-pressed": String(value === chosen),
+          onclick: () => {
+            buttons.forEach((button, i) =>
+              button.setAttribute("aria-pressed", String(options[i][0] === value)),
+            );
+            choose(value);
+          },
+        },
+        text,
+      ),
+    );
     return h("div", {class: "segments", role: "group", "aria-label": label}, buttons);
   }
 
@@ -41,19 +56,45 @@ Curate.dom = (() => {
     const details = h("details", {class: "data"}, h("summary", {}, summary));
     details.addEventListener("toggle", () => {
       if (!details.open || details.querySelector("table")) return;
-      details.append(h("div", {class: "scroll", tabindex: "0", role: "region", "aria-label": caption},
-        simpleTable(caption, heads, rowsOf())));
+      details.append(
+        h(
+          "div",
+          {class: "scroll", tabindex: "0", role: "region", "aria-label": caption},
+          simpleTable(caption, heads, rowsOf()),
+        ),
+      );
     });
     return details;
   }
 
   /** A table whose first column names the row; numbers come as text. */
   function simpleTable(caption, heads, rows) {
-    return h("table", {},
+    return h(
+      "table",
+      {},
       h("caption", {class: "hidden"}, caption),
-      h("thead", {}, h("tr", {}, heads.map((head, i) => h("th", {scope: "col", class: i ? "number" : null}, head)))),
-      h("tbody", {}, rows.map(([first, ...rest]) =>
-        h("tr", {}, h("th", {scope: "row"}, first), rest.map((cell) => h("td", {class: "number"}, cell))))));
+      h(
+        "thead",
+        {},
+        h(
+          "tr",
+          {},
+          heads.map((head, i) => h("th", {scope: "col", class: i ? "number" : null}, head)),
+        ),
+      ),
+      h(
+        "tbody",
+        {},
+        rows.map(([first, ...rest]) =>
+          h(
+            "tr",
+            {},
+            h("th", {scope: "row"}, first),
+            rest.map((cell) => h("td", {class: "number"}, cell)),
+          ),
+        ),
+      ),
+    );
   }
 
   /** Hide a section that this run has nothing for, and its link. */
@@ -73,7 +114,9 @@ Curate.dom = (() => {
       getSelection().selectAllChildren(source);
       button.textContent = "Selected: press Ctrl+C";
     }
-    setTimeout(() => { button.textContent = label; }, 2000);
+    setTimeout(() => {
+      button.textContent = label;
+    }, 2000);
   }
 
   return Object.freeze({h, byId, foreign, breakable, segments, dataTable, simpleTable, leaveOut, copy});

@@ -64,7 +64,9 @@ Curate.explorer = (() => {
     for (let c = columns.length - 1; c >= 0; c--) {
       const {tests, members} = columns[c];
       const own = members[combination % members.length];
-      tests.forEach((test, i) => { passed[test.id] = own[i]; });
+      tests.forEach((test, i) => {
+        passed[test.id] = own[i];
+      });
       combination = Math.floor(combination / members.length);
     }
     return passed;
@@ -107,7 +109,8 @@ Curate.explorer = (() => {
   function decide(model, edges, digits) {
     if (digits === null) return null;
     const passed = model.tests.map((test) =>
-      passes(test, edges[test.id], model.columns[test.column].intervals, digits[test.column]));
+      passes(test, edges[test.id], model.columns[test.column].intervals, digits[test.column]),
+    );
     const way = evaluate(model.rules, passed);
     if (way === 0) return {kept: true, reason: "kept"};
     return {kept: false, reason: failures(model.rules, (id) => nameAt(model, id, edges[id]))[way - 1]};

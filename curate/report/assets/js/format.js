@@ -23,7 +23,9 @@ Curate.format = (() => {
 
   /** As on an axis: no zeros that say nothing. */
   function tick(x) {
-    return number(x).replace(/(\.\d*?)0+$/, "$1").replace(/\.$/, "");
+    return number(x)
+      .replace(/(\.\d*?)0+$/, "$1")
+      .replace(/\.$/, "");
   }
 
   /** A share of 1 in per cent: never 0 % or 100 % for what is only near it. */
@@ -94,6 +96,16 @@ Curate.format = (() => {
   }
 
   return Object.freeze({
-    NONE, count, number, tick, share, plural, general, yamlFloat, shortest, fraction, shellWord,
+    NONE,
+    count,
+    number,
+    tick,
+    share,
+    plural,
+    general,
+    yamlFloat,
+    shortest,
+    fraction,
+    shellWord,
   });
 })();

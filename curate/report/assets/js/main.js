@@ -11,7 +11,8 @@
   function createState(model) {
     const listeners = [];
     const state = {model, edges: model ? Curate.explorer.current(model) : []};
-    state.decide = (sample) => (model ? Curate.explorer.decide(model, state.edges, sample.digits) : asDecided(sample));
+    state.decide = (sample) =>
+      model ? Curate.explorer.decide(model, state.edges, sample.digits) : asDecided(sample);
     const changed = () => {
       const tally = state.tally();
       listeners.forEach((listener) => listener(tally));
@@ -38,7 +39,18 @@
       if (theme === "auto") delete document.documentElement.dataset.theme;
       else document.documentElement.dataset.theme = theme;
     };
-    byId("theme").append(segments("Colours", [["auto", "Auto"], ["light", "Light"], ["dark", "Dark"]], "auto", choose));
+    byId("theme").append(
+      segments(
+        "Colours",
+        [
+          ["auto", "Auto"],
+          ["light", "Light"],
+          ["dark", "Dark"],
+        ],
+        "auto",
+        choose,
+      ),
+    );
   }
 
   /** Load the cells once the first sections are on the screen: scripts may, `fetch` may not, read files. */
@@ -60,7 +72,8 @@
   async function start() {
     document.title = `${report.run.name} · curate report`;
     byId("run-name").textContent = report.run.name;
-    byId("colophon").textContent = `Written by curate ${report.run.version}. Charts: Observable Plot and D3, ISC licence.`;
+    byId("colophon").textContent =
+      `Written by curate ${report.run.version}. Charts: Observable Plot and D3, ISC licence.`;
     themeSwitch();
     Curate.overview.render(byId("overview"), report);
     Curate.distributions.render(byId("distributions"), report);

@@ -19,8 +19,23 @@ Curate.galleryView = (() => {
     }
     const panel = h("div", {role: "tabpanel", id: "gallery", class: "gallery"});
     const view = galleryOf(panel, report, context);
-    const tabs = groups.map((group) => h("button", {type: "button", role: "tab", id: tabId(group), "aria-controls": "gallery", onclick: () => choose(group)}, group));
-    const picker = h("select", {id: "gallery-of", onchange: () => view.show(report.galleries.find(({id}) => id === picker.value))});
+    const tabs = groups.map((group) =>
+      h(
+        "button",
+        {
+          type: "button",
+          role: "tab",
+          id: tabId(group),
+          "aria-controls": "gallery",
+          onclick: () => choose(group),
+        },
+        group,
+      ),
+    );
+    const picker = h("select", {
+      id: "gallery-of",
+      onchange: () => view.show(report.galleries.find(({id}) => id === picker.value)),
+    });
     const pick = h("label", {class: "pick"}, "Gallery", picker);
     const choose = (group) => {
       tabs.forEach((tab) => {
@@ -34,15 +49,24 @@ Curate.galleryView = (() => {
       pick.hidden = members.length < 2;
       view.show(members[0]);
     };
-    const list = h("div", {role: "tablist", "aria-label": "Groups of samples", class: "tabs", onkeydown: (event) => {
-      const at = tabs.indexOf(document.activeElement);
-      const to = {ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: tabs.length - 1}[event.key];
-      if (at < 0 || to === undefined) return;
-      event.preventDefault();
-      const tab = tabs[(to + tabs.length) % tabs.length];
-      tab.focus();
-      tab.click();
-    }}, tabs);
+    const list = h(
+      "div",
+      {
+        role: "tablist",
+        "aria-label": "Groups of samples",
+        class: "tabs",
+        onkeydown: (event) => {
+          const at = tabs.indexOf(document.activeElement);
+          const to = {ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: tabs.length - 1}[event.key];
+          if (at < 0 || to === undefined) return;
+          event.preventDefault();
+          const tab = tabs[(to + tabs.length) % tabs.length];
+          tab.focus();
+          tab.click();
+        },
+      },
+      tabs,
+    );
     body.append(list, h("div", {class: "controls"}, pick, view.controls), panel);
     choose(groups[0]);
     state.onChange(() => view.update());
@@ -56,13 +80,35 @@ Curate.galleryView = (() => {
     const draw = () => {
       const entries = filter(gallery.entries, report.samples, wanted);
       cards = Curate.cards.list(entries.slice(0, shown), context, gallery.title);
-      const more = entries.length > shown
-        ? h("button", {type: "button", onclick: () => { shown += PAGE; draw(); }}, `Show ${count(Math.min(PAGE, entries.length - shown))} more`)
-        : null;
-      const number = entries.length === gallery.entries.length ? plural(entries.length, "sample") : `${count(entries.length)} of ${plural(gallery.entries.length, "sample")}`;
-      panel.replaceChildren(h("h3", {}, gallery.title),
-        h("p", {class: "note", role: "status"}, gallery.about, ` ${number} shown, drawn from ${count(gallery.total)}.`),
-        entries.length ? cards.element : h("p", {class: "note"}, "No sample of this gallery matches."), more ?? "");
+      const more =
+        entries.length > shown
+          ? h(
+              "button",
+              {
+                type: "button",
+                onclick: () => {
+                  shown += PAGE;
+                  draw();
+                },
+              },
+              `Show ${count(Math.min(PAGE, entries.length - shown))} more`,
+            )
+          : null;
+      const number =
+        entries.length === gallery.entries.length
+          ? plural(entries.length, "sample")
+          : `${count(entries.length)} of ${plural(gallery.entries.length, "sample")}`;
+      panel.replaceChildren(
+        h("h3", {}, gallery.title),
+        h(
+          "p",
+          {class: "note", role: "status"},
+          gallery.about,
+          ` ${number} shown, drawn from ${count(gallery.total)}.`,
+        ),
+        entries.length ? cards.element : h("p", {class: "note"}, "No sample of this gallery matches."),
+        more ?? "",
+      );
     };
     const set = (change) => {
       Object.assign(wanted, change);
@@ -74,11 +120,21 @@ Curate.galleryView = (() => {
       const input = h("input", {type: "number", step: "any", oninput: () => set({[name]: bound(input)})});
       return h("label", {}, label, input);
     };
-    const column = h("select", {onchange: () => set({column: column.value || null})}, h("option", {value: ""}, "any score"),
-      context.columns.map(({name, label}) => h("option", {value: name}, label)));
+    const column = h(
+      "select",
+      {onchange: () => set({column: column.value || null})},
+      h("option", {value: ""}, "any score"),
+      context.columns.map(({name, label}) => h("option", {value: name}, label)),
+    );
     const words = h("input", {type: "search", oninput: () => set({words: words.value})});
-    const controls = h("div", {class: "filters", role: "group", "aria-label": "Filter samples"},
-      h("label", {}, "Only where", column), field("from", "low"), field("to", "high"), h("label", {}, "with words", words));
+    const controls = h(
+      "div",
+      {class: "filters", role: "group", "aria-label": "Filter samples"},
+      h("label", {}, "Only where", column),
+      field("from", "low"),
+      field("to", "high"),
+      h("label", {}, "with words", words),
+    );
     const show = (next) => {
       gallery = next;
       shown = PAGE;
