@@ -19,13 +19,15 @@ from curate.listing import REQUESTS_AT_ONCE
 from curate.manifest import RunDir
 from curate.outputs import Store
 from curate.prefetch import THREADS, prefetched
-from curate.report import galleries, overview
+from curate.report import overview
 from curate.report.columns import Tables, column_facts, make_tables
 from curate.report.distributions import correlations_json
 from curate.report.explorer import Explorer, plan_explorer, slider_columns
 from curate.report.explorer_json import cells_json, columns_json, tests_json, tree_json
 from curate.report.explorer_payload import Cells, Undecided
 from curate.report.explorer_payload import Explorer as ExplorerFacts
+from curate.report.galleries import Plan
+from curate.report.gallery_plans import plan_galleries
 from curate.report.opened import Opened, open_run
 from curate.report.page import write_page
 from curate.report.payload import FORMAT, Payload, Shards, SubsetFacts
@@ -160,12 +162,12 @@ def _rows(opened: Opened, pictures: bool) -> ShownRows:
     )
 
 
-def _plans(opened: Opened, scan: ReportScan) -> list[galleries.Plan]:
+def _plans(opened: Opened, scan: ReportScan) -> list[Plan]:
     shards, candidates = opened.pool.shards, scan.wanted.candidates
     rejected = rejected_rows(opened.store, shards, opened.markers, candidates)
     repeated = repeated_rows(opened.duplicates, shards, candidates)
     totals = {**opened.pool.counts.rejected, DUPLICATE_UID: opened.duplicates.total}
-    return galleries.plan_galleries(scan, rejected, repeated, totals, decided=opened.decided)
+    return plan_galleries(scan, rejected, repeated, totals, decided=opened.decided)
 
 
 def _payload(
@@ -237,11 +239,9 @@ def write_report(built: Built, store: Store, folder: str = FOLDER) -> None:
     def at(name: str) -> str:
         return f"{folder}/{name}" if folder else name
 
-    if not store.exists(at(DATA)) and store.exists(folder) and _holds_files(store, folder):
-        raise ConfigError(
-            f"--out: {store.path(folder)} holds other files than a report; choose another folder"
-        )
-    store.remove(at("index.html"))
+    if not folder and not store.exists(DATA) and set(store.names("", "")) - {THUMBS}:
+        raise ConfigError(f"--out: {store} holds other files than a report; choose another folder")
+    store.remove_file(at("index.html"))
     store.remove(at(THUMBS))
 
     def write(item: tuple[str, bytes]) -> None:
@@ -251,10 +251,6 @@ def write_report(built: Built, store: Store, folder: str = FOLDER) -> None:
     for _ in prefetched(write, sorted(built.thumbnails.items()), threads):
         pass
     write_page(store, folder, built.payload, built.cells)
-
-
-def _holds_files(store: Store, folder: str) -> bool:
-    return bool(store.fs.ls(store.path(folder), detail=False))
 
 
 def link_to(run: Store, out: Store) -> str | None:

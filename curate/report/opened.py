@@ -29,6 +29,11 @@ from curate.workspace import CONFIG, REFERENCE_FOLDER, SAMPLE_SCORES
 
 NO_RULES: Final = Rules(all=())
 
+STALE: Final = (
+    "subset {} was selected from other scores than those of today: everything here is what its"
+    " rules decide now; select it again"
+)
+
 
 @dataclass(frozen=True)
 class Opened:
@@ -44,6 +49,7 @@ class Opened:
         integers: those of them that hold whole numbers.
         scan: runs folds over these columns.
         subset: what the report is about; None where nothing is selected.
+        current: whether the subset is of these scores.
         rules: of the subset, or none.
         node: the rules with their cuts.
         sample: scores of the Reference's sample; None where there are none.
@@ -60,6 +66,7 @@ class Opened:
     integers: frozenset[str]
     scan: ScoreScan
     subset: Subset | None
+    current: bool
     rules: Rules
     node: Node
     sample: pa.Table | None
@@ -93,23 +100,18 @@ def open_run(run: RunDir, name: str | None = None) -> Opened:
     pool = scored_pool(run)
     config = _read_config(store)
     subset, warnings = _choose(store, name, config)
-    rules = NO_RULES
+    rules, current = NO_RULES, False
     if subset is not None:
         rules = subsets.read_rules(store, f"{subset.folder}/{subsets.RULES}")
-        if subset.identity != subsets.subset_identity(pool.identity, rules):
-            warnings.append(
-                f"subset {subset.summary['name']} was selected from other scores than those of"
-                " today: everything here is what its rules decide now; select it again"
-            )
+        current = subset.identity == subsets.subset_identity(pool.identity, rules)
+        warnings += [] if current else [STALE.format(subset.summary["name"])]
     check_columns(store, pool.shards, rule_tests.columns_of(rules))
     columns, integers = _numeric_columns(store, pool.shards)
     # What it costs to look for them is not saved for others: a report leaves the run as it is.
     known = pool.identity if cached_identity(store) == pool.identity else None
     duplicates = find_duplicates(store, pool.shards, known)
     scan = ScoreScan(store, pool.shards, columns, duplicates)
-    sample = None
-    if store.exists(SAMPLE_SCORES) or rule_tests.needs_reference(rules):
-        sample = load_sample_table(store, REFERENCE_FOLDER)
+    sample = _reference_sample(store, rules)
     cuts = find_cuts(rule_tests.pool_quantiles(rules), scan)
     return Opened(
         run=run,
@@ -121,12 +123,19 @@ def open_run(run: RunDir, name: str | None = None) -> Opened:
         integers=integers,
         scan=scan,
         subset=subset,
+        current=current,
         rules=rules,
         node=rule_tests.build(rules, cuts, sample),
         sample=sample,
         unreadable=_unreadable(run, pool),
         warnings=tuple(warnings),
     )
+
+
+def _reference_sample(store: Store, rules: Rules) -> pa.Table | None:
+    if store.exists(SAMPLE_SCORES) or rule_tests.needs_reference(rules):
+        return load_sample_table(store, REFERENCE_FOLDER)
+    return None
 
 
 def _unreadable(run: RunDir, pool: ScoredPool) -> dict[str, str]:

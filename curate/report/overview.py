@@ -12,7 +12,6 @@ import yaml
 from curate import __version__, subsets
 from curate.config import Rules
 from curate.errors import AccountingError
-from curate.manifest import Counts
 from curate.numerics.selection import AllOf, Node, tests_of
 from curate.outputs import Store
 from curate.redact import redact
@@ -145,15 +144,10 @@ def accounts(opened: Opened, reasons: Sequence[str], tally: Sequence[int]) -> Ac
         reasons, tally: of the decided rows; the first reason is `kept`.
 
     Raises:
-        AccountingError: the counts do not balance.
+        AccountingError: the counts do not balance, or are not those of the subset.
     """
-    read = opened.pool.counts
-    repeated = opened.duplicates.total
-    if sum(tally) + repeated != read.scored:
-        raise AccountingError(
-            f"{opened.store}: the markers tell of {read.scored} scored samples, the scores of"
-            f" {sum(tally)} and {repeated} repeated uids; run `curate verify`"
-        )
+    read, repeated = opened.pool.counts, opened.duplicates.total
+    _check_tally(opened, tally)
     rejected = [
         Rejected(reason=reason, meaning=REJECTIONS.get(reason, ""), count=count)
         for reason, count in read.rejected.items()
@@ -164,13 +158,6 @@ def accounts(opened: Opened, reasons: Sequence[str], tally: Sequence[int]) -> Ac
     ]
     if repeated:
         dropped.append(Dropped(reason=DUPLICATE_UID, rule=None, count=repeated))
-    counts = Counts(
-        read=read.read,
-        rejected=read.rejected,
-        kept=tally[0],
-        dropped={one["reason"]: one["count"] for one in dropped},
-    )
-    counts.check(str(opened.store))
     return Accounts(
         read=read.read,
         kept=tally[0] if opened.decided else None,
@@ -178,6 +165,20 @@ def accounts(opened: Opened, reasons: Sequence[str], tally: Sequence[int]) -> Ac
         rejected=rejected,
         balances=True,
     )
+
+
+def _check_tally(opened: Opened, tally: Sequence[int]) -> None:
+    scored, repeated = opened.pool.counts.scored, opened.duplicates.total
+    if sum(tally) + repeated != scored:
+        raise AccountingError(
+            f"{opened.store}: the markers tell of {scored} scored samples, the scores of"
+            f" {sum(tally)} and {repeated} repeated uids; run `curate verify`"
+        )
+    if opened.subset is not None and opened.current and opened.subset.counts.kept != tally[0]:
+        raise AccountingError(
+            f"{opened.store}: subset {opened.subset.summary['name']} keeps"
+            f" {opened.subset.counts.kept} samples, its rules keep {tally[0]}; run `curate verify`"
+        )
 
 
 def _position(node: Node, reason: str) -> int | None:

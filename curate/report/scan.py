@@ -89,6 +89,7 @@ class ReportScan:
         self.around = [
             (Lowest(2, wanted.candidates), Lowest(2, wanted.candidates)) for _ in explorer.sliders
         ]
+        self.passed = np.zeros(len(explorer.sliders), dtype=np.int64)
         self.by_reason = Lowest(len(self.reasons), wanted.candidates)
         self.random = Lowest(1, wanted.candidates)
         self.ranked = RankedRows(wanted.columns, RANKED_ROWS)
@@ -145,10 +146,11 @@ class ReportScan:
             interval = digit % column.intervals
             low.add(interval, values[column.name], rows)
             high.add(interval, -values[column.name], rows)
-        for slider, (low, high) in zip(self.explorer.sliders, self.around, strict=True):
+        for number, slider in enumerate(self.explorer.sliders):
             if slider.test is not None:
-                column = self.explorer.columns[slider.column]
+                (low, high), column = self.around[number], self.explorer.columns[slider.column]
                 side = passing(column, slider, digits[slider.column]).astype(np.int64)
+                self.passed[number] += side.sum()
                 low.add(side, values[column.name], rows)
                 high.add(side, -values[column.name], rows)
         self.by_reason.add(code, keys, rows)

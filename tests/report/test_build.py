@@ -326,6 +326,15 @@ def test_markers_that_do_not_fit_the_scores_are_not_reported(memory: Store) -> N
         build_report(run)
 
 
+def test_a_subset_that_was_tampered_with_is_not_reported(memory: Store) -> None:
+    run = fabricate(memory, pool_of(10))
+    subset = subsets.select(run, "default", all_of(clip_score={"drop_lowest": 0.5}), None)
+    summary = subset.summary | {"counts": {**subset.summary["counts"], "kept": 6}}
+    memory.write_json("subsets/default/summary.json", summary)
+    with pytest.raises(AccountingError, match="keeps 6 samples, its rules keep 5"):
+        build_report(run)
+
+
 def test_copies_take_one_place_only_where_they_look_alike(tmp_path: Path) -> None:
     picture, other = jpeg(seed=1), jpeg(seed=2)
     members = [
