@@ -176,7 +176,7 @@ def _payload(
     codes, counts = scan.cells.cells()
     sweep, said = overview.sweep_facts(opened, uids_base)
     rejected = sum(opened.pool.counts.rejected.values())
-    tally = scan.dropped.tolist()
+    tally = scan.tally.tolist()
     payload = Payload(
         format=FORMAT,
         run=overview.run_facts(opened),
@@ -196,7 +196,7 @@ def _payload(
         near={},
         joint=scan.joints.to_json(),
         correlations=correlations_json(
-            opened.columns, scan.moments, scan.ranked.columns(), int(scan.dropped.sum())
+            opened.columns, scan.moments, scan.ranked.columns(), int(scan.tally.sum())
         ),
         sweep=sweep,
         shards=_shards(opened, scan),

@@ -13,6 +13,12 @@ from curate.schema import DUPLICATE_UID, REJECTIONS
 
 AT_RANDOM: Final = "Chosen at random, the same ones each time."
 
+MOST_CUTS: Final = 10
+"""Tests that have galleries around their cuts: a page holds a thousand samples or two."""
+
+MOST_REASONS: Final = 20
+"""Reasons of dropping that have a gallery, the most frequent ones: an `any` has many mixtures."""
+
 
 def plan_galleries(
     scan: ReportScan,
@@ -50,7 +56,7 @@ def _extremes(scan: ReportScan) -> Iterator[Plan]:
             title=f"{word} {label_of(name)}",
             about=f"The {end} values of {name}. Samples of exactly the same value that look the"
             " same are shown once, with their number in the whole pool.",
-            total=int(scan.dropped.sum()),
+            total=int(scan.tally.sum()),
             candidates=[Candidate(group.rows, group.count) for group in held.groups()],
             shown=scan.wanted.samples,
             column=name,
@@ -59,8 +65,8 @@ def _extremes(scan: ReportScan) -> Iterator[Plan]:
 
 
 def _around(scan: ReportScan) -> Iterator[Plan]:
-    everything = int(scan.dropped.sum())
-    for number, slider in enumerate(scan.explorer.sliders):
+    everything = int(scan.tally.sum())
+    for number, slider in enumerate(scan.explorer.sliders[:MOST_CUTS]):
         if slider.test is None:
             continue
         (low, high), passed = scan.around[number], int(scan.passed[number])
@@ -86,7 +92,7 @@ def _random(scan: ReportScan, *, decided: bool) -> Iterator[Plan]:
         group="Random",
         title="Random samples",
         about=f"Of all that were scored. {AT_RANDOM}",
-        total=int(scan.dropped.sum()),
+        total=int(scan.tally.sum()),
         candidates=_singles(scan.random.rows(0)),
         shown=scan.wanted.samples,
     )
@@ -97,7 +103,7 @@ def _random(scan: ReportScan, *, decided: bool) -> Iterator[Plan]:
             group="Kept",
             title="Kept",
             about=f"Of all that is kept. {AT_RANDOM}",
-            total=int(scan.dropped[kept]),
+            total=int(scan.tally[kept]),
             candidates=_singles(scan.by_reason.rows(kept)),
             shown=scan.wanted.samples,
         )
@@ -105,16 +111,17 @@ def _random(scan: ReportScan, *, decided: bool) -> Iterator[Plan]:
 
 def _dropped(scan: ReportScan) -> Iterator[Plan]:
     columns = {s.test.name: s.test.column for s in scan.explorer.sliders if s.test is not None}
-    for code, reason in enumerate(scan.reasons):
-        if reason == KEPT:
-            continue
+    codes = [code for code, reason in enumerate(scan.reasons) if reason != KEPT]
+    frequent = sorted(codes, key=lambda code: -scan.tally[code])[:MOST_REASONS]
+    for code in sorted(frequent):
+        reason = scan.reasons[code]
         column = columns.get(reason)  # a reason of several tests is of no single one
         yield Plan(
             id=f"dropped:{reason}",
             group="Dropped",
             title=f"Dropped: {reason}",
             about=f"Of all that this dropped. {AT_RANDOM}",
-            total=int(scan.dropped[code]),
+            total=int(scan.tally[code]),
             candidates=_singles(scan.by_reason.rows(code)),
             shown=scan.wanted.samples,
             column=column,

@@ -36,7 +36,7 @@ from curate.sweep.tables import OVERLAPS, SUBSETS, SWEEP, cut_text
 from curate.workspace import REFERENCE_FOLDER
 
 MOST_NAMED: Final = 100
-"""Shards, or subsets, that are named before they are only counted."""
+"""Shards that are named before they are only counted, and reasons that dropped nothing."""
 
 MOST_OVERLAPS: Final = 60
 """Subsets of which every two are compared: 1,770 pairs."""
@@ -155,6 +155,7 @@ def accounts(opened: Opened, reasons: Sequence[str], tally: Sequence[int]) -> Ac
     dropped = [
         Dropped(reason=reason, rule=_position(opened.node, reason), count=count)
         for reason, count in zip(reasons[1:], tally[1:], strict=True)
+        if count or len(reasons) <= MOST_NAMED
     ]
     if repeated:
         dropped.append(Dropped(reason=DUPLICATE_UID, rule=None, count=repeated))

@@ -73,7 +73,7 @@ class ReportScan:
         self.moments = Moments(centres)
         self.cells = CellCounts(explorer.grid.size, DENSE_CELLS)
         self.reasons = reasons_of(explorer.node)
-        self.dropped = np.zeros(len(self.reasons), dtype=np.int64)
+        self.tally = np.zeros(len(self.reasons), dtype=np.int64)
         self.kept_per_shard = np.zeros(shards, dtype=np.int64)
         self.extremes = {
             (name, end): LowestValues(wanted.candidates, examples=2)
@@ -125,7 +125,7 @@ class ReportScan:
         for column, digit in zip(self.explorer.columns, digits, strict=True):
             cell = cell * column.digits + digit
         self.cells.add(cell)
-        self.dropped += np.bincount(code, minlength=len(self.dropped))
+        self.tally += np.bincount(code, minlength=len(self.tally))
         kept = eligible[code == self.reasons.index(KEPT)]
         per_shard = np.diff(np.searchsorted(kept, block.starts))
         self.kept_per_shard[block.shards] += per_shard

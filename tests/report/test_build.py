@@ -265,6 +265,21 @@ def test_shards_that_could_not_be_read_are_told(memory: Store) -> None:
     assert "abcdefgh" not in payload["run"]["config_yaml"]
 
 
+def test_many_tests_do_not_make_a_page_of_many_galleries(memory: Store) -> None:
+    tree = {"all": [{"clip_score": {"min": -2 + n / 20}} for n in range(40)]}
+    run = fabricate(memory, pool_of(200))
+    subset = subsets.select(run, "default", rules(tree), None)
+    payload = build_report(run, samples=1).payload
+    groups = Counter(gallery["group"] for gallery in payload["galleries"])
+    assert groups["Around cuts"] == 20
+    assert groups["Dropped"] == 20
+    told = {one["reason"]: one["count"] for one in payload["accounts"]["dropped"]}
+    assert {reason: n for reason, n in told.items() if n} == dict(subset.counts.dropped)
+    shown = {gallery["title"]: gallery["total"] for gallery in payload["galleries"]}
+    least = sorted(told.values())[-20]
+    assert all(shown.get(f"Dropped: {reason}") == n for reason, n in told.items() if n > least)
+
+
 def test_a_pool_without_a_row_or_a_shard(memory: Store) -> None:
     for pool in ({"00000": []}, {}):
         run = fabricate(Store(f"{memory.url}/{len(pool)}"), pool)
