@@ -10,7 +10,7 @@ from rich.console import Console
 from curate import reporting
 from curate.checking import open_store
 from curate.manifest import RunDir
-from curate.report.build import FOLDER, build_report, link_to, write_report
+from curate.report.build import FOLDER, Built, build_report, link_to, write_report
 
 
 def make_report(
@@ -50,17 +50,20 @@ def make_report(
         observe=_tell,
     )
     write_report(built, store, folder)
-    payload = built.payload
+    _say(out, built, time.monotonic() - begin)
+    out.print(f"report: {reporting.shown(store.path(_index(folder)))}", soft_wrap=True)
+
+
+def _say(out: Console, built: Built, seconds: float) -> None:
+    payload, subset = built.payload, built.payload["subset"]
     for warning in payload["warnings"]:
         out.print(f"[yellow]warning:[/] {reporting.shown(warning)}", soft_wrap=True)
-    about = payload["subset"]
-    what = "nothing selected" if about is None else f"subset {about['name']}"
+    about = "nothing selected" if subset is None else f"subset {subset['name']}"
     out.print(
-        f"{reporting.shown(what)}: {payload['accounts']['read']:,} samples,"
+        f"{reporting.shown(about)}: {payload['accounts']['read']:,} samples,"
         f" {len(payload['samples']):,} of them shown, {len(built.thumbnails):,} with a picture,"
-        f" {time.monotonic() - begin:.1f} s"
+        f" {seconds:.1f} s"
     )
-    out.print(f"report: {reporting.shown(store.path(_index(folder)))}", soft_wrap=True)
 
 
 def _index(folder: str) -> str:

@@ -7,7 +7,7 @@ column's own precision, so that a count is what one would get by comparing every
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -26,6 +26,9 @@ TAIL: Final = 0.001
 WIDENED: Final = 0.5
 """A tail is left out where it would make the axis longer by more than this share of the rest."""
 
+MOST: Final = 1e300
+"""Beyond, an axis does not go: the difference of two numbers must be one."""
+
 LOG_RATIO: Final = 10.0
 """Ratio of the largest to the smallest value, tails aside, from which an axis is logarithmic."""
 
@@ -40,7 +43,8 @@ def linear_edges(found: ColumnSurvey, precision: np.dtype[Any], bins: int, whole
         width = max(1, math.ceil((high - low + 1) / bins))
         first = math.floor(low)
         count = max(1, math.ceil((high - first + 1) / width))
-        return np.asarray(first - 0.5 + width * np.arange(count + 1), dtype=precision)
+        edges = float(first) - 0.5 + float(width) * np.arange(count + 1, dtype=np.float64)
+        return _distinct(edges, precision)
     return _distinct(np.linspace(low, high, bins + 1), precision)
 
 
@@ -52,13 +56,15 @@ def log_edges(found: ColumnSurvey, precision: np.dtype[Any], bins: int) -> Edges
     return _distinct(np.exp(np.linspace(low, high, bins + 1)), precision)
 
 
-def _range(found: ColumnSurvey, scaled: Any) -> tuple[float, float]:
-    """The ends of an axis: those of the values, unless a thin tail would take half of it."""
-    quantiles = {share: value for share, value in found.quantiles.items() if math.isfinite(value)}
-    ends = [scaled(quantiles[share]) for share in (0.0, TAIL, 1 - TAIL, 1.0) if share in quantiles]
+def _range(found: ColumnSurvey, scaled: Callable[[float], float]) -> tuple[float, float]:
+    """The ends of an axis: those of the values, unless a thin tail would take a third of it."""
+    shares = (0.0, TAIL, 1 - TAIL, 1.0)
+    values = [found.quantiles[share] for share in shares if share in found.quantiles]
+    ends = [scaled(max(-MOST, min(value, MOST))) for value in values if math.isfinite(value)]
     if not ends:
         return 0.0, 1.0
-    low, inner_low, inner_high, high = ends[0], ends[min(1, len(ends) - 1)], ends[-2], ends[-1]
+    low, high = ends[0], ends[-1]
+    inner_low, inner_high = ends[min(1, len(ends) - 1)], ends[max(len(ends) - 2, 0)]
     room = WIDENED * (inner_high - inner_low)
     return (
         low if inner_low - low <= room else inner_low,
@@ -66,10 +72,12 @@ def _range(found: ColumnSurvey, scaled: Any) -> tuple[float, float]:
     )
 
 
-def _distinct(edges: npt.NDArray[np.float64], precision: np.dtype[Any]) -> Edges:
-    rounded = np.unique(edges.astype(precision))
+def _distinct(edges: Edges, precision: np.dtype[Any]) -> Edges:
+    largest = np.finfo(precision).max
+    rounded = np.unique(np.clip(edges, -largest, largest).astype(precision))
     if len(rounded) < 2:  # a column of one value
-        return np.array([rounded[0], np.nextafter(rounded[0], precision.type(np.inf))])
+        towards = precision.type(-np.inf if rounded[0] > 0 else np.inf)  # never infinity itself
+        return np.sort(np.append(rounded, np.nextafter(rounded[0], towards)))
     return np.asarray(rounded)
 
 
@@ -208,9 +216,10 @@ class Moments:
         values[~there] = 0.0
         weights = there.astype(np.float64)
         self._n += weights @ weights.T
-        self._sums += values @ weights.T
-        self._squares += (values * values) @ weights.T
-        self._products += values @ values.T
+        with np.errstate(over="ignore", invalid="ignore"):  # sums beyond float64 are not told
+            self._sums += values @ weights.T
+            self._squares += (values * values) @ weights.T
+            self._products += values @ values.T
 
     def mean(self, column: int) -> float | None:
         """Of one column; None without values."""
@@ -222,12 +231,14 @@ class Moments:
         n = self._n[column, column]
         if not n:
             return None
-        mean = self._sums[column, column] / n
-        return finite(math.sqrt(max(self._squares[column, column] / n - mean * mean, 0.0)))
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean = self._sums[column, column] / n
+            variance = self._squares[column, column] / n - mean * mean
+            return finite(float(np.sqrt(np.maximum(variance, 0.0))))
 
     def pearson(self) -> list[list[float | None]]:
         """[c, c]; null where a column has one value only."""
-        with np.errstate(invalid="ignore", divide="ignore"):
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             mean_x, mean_y = self._sums / self._n, self._sums.T / self._n.T
             covariance = self._products / self._n - mean_x * mean_y
             variance = np.maximum(self._squares / self._n - mean_x * mean_x, 0.0)

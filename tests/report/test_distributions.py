@@ -78,6 +78,40 @@ def test_both_axes_count_every_value(kind: str) -> None:
         assert np.array(told["edges"], dtype=np.float32).tolist() == edges.tolist()
 
 
+@pytest.mark.parametrize("precision", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    "values",
+    [
+        [math.inf] * 5,
+        [-math.inf, 0.0, 1.0, math.inf],
+        [1.0] + [math.inf] * 5,
+        [-1.7e308, 1.7e308],
+        [float(np.finfo(np.float32).max)] * 3,
+        [0.0] * 3,
+        [5e-324, 1e-45, 1.7e308],
+        [2.0**30 + n for n in range(3)],
+    ],
+)
+def test_no_value_makes_edges_that_json_cannot_hold(values: Any, precision: Any) -> None:
+    with np.errstate(over="ignore"):
+        rounded = np.array(values, dtype=precision)
+    found, kind = survey_of(rounded), np.dtype(precision)
+    for whole in (False, True):
+        linear, log = linear_edges(found, kind, 64, whole), log_edges(found, kind, 64)
+        counts = HistogramCounts(linear, log)
+        counts.add(rounded, np.ones(len(rounded), dtype=bool))
+        for edges in (linear, log):
+            if edges is not None:
+                told = counts.to_json(edges, rounded)
+                assert told is not None
+                assert np.isfinite(told["edges"]).all()
+                assert sum(told["pool"]) == sum(told["reference"] or ()) == len(values)
+    moments = Moments([0.0, 0.0])
+    moments.add([rounded, rounded])
+    for value in (moments.mean(0), moments.deviation(0), *moments.pearson()[0]):
+        assert value is None or math.isfinite(value)
+
+
 def test_whole_numbers_lie_within_bins() -> None:
     edges = linear_edges(survey_of(range(1, 41)), FLOAT32, 64, whole=True)
     assert edges.tolist() == [n + 0.5 for n in range(41)]
