@@ -69,7 +69,7 @@ Curate.explorerView = (() => {
   }
 
   function summaryOf(report, state, actions) {
-    const kept = h("output", {class: "big", id: "kept"});
+    const kept = h("span", {class: "big", id: "kept"});
     const of = h("span", {class: "note"});
     const rest = h("p", {class: "note"});
     const bar = h("div", {class: "stack", "aria-hidden": "true"});
