@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import io
+import uuid
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from factories import encode, jpeg, picture, sample_members, tar_bytes
+from factories import encode, jpeg, member_spans, picture, sample_members, tar_bytes
 from PIL import Image
 
 from curate.errors import SampleError, ShardError
@@ -119,6 +121,17 @@ def test_samples_are_read_where_they_lie(tmp_path: Path) -> None:
     assert "not read" in (found[9].note or "")
     with pytest.raises(ShardError, match="cannot be opened"):
         list(read_contents(Shard("x", str(tmp_path / "gone.tar"), None), places, PIXELS))
+
+
+def test_samples_of_a_store_are_read_by_ranges() -> None:
+    data = tar_bytes([m for n in range(3) for m in sample_members(f"{n:09d}", f"caption {n}", n)])
+    url = f"memory://{uuid.uuid4().hex}/00000.tar"
+    fsspec.filesystem("memory").pipe(url, data)
+    starts = [at for name, at, _ in member_spans(data) if name.endswith(".jpg")]
+    places = [Place(n, starts[n], starts[n + 1] - starts[n]) for n in (1, 0)]
+    found = dict(read_contents(Shard("00000", url, None), places, PIXELS))
+    assert {n: one.caption for n, one in found.items()} == {0: "caption 0", 1: "caption 1"}
+    fsspec.filesystem("memory").rm(url)
 
 
 # --- captions of metadata -------------------------------------------------------------------
