@@ -14,6 +14,7 @@ from typing import Any, Final, Literal
 import numpy as np
 import numpy.typing as npt
 
+from curate.report.describing import describe, is_score
 from curate.report.payload import Correlations, Histogram, Joint, finite
 from curate.report.survey import ColumnSurvey
 
@@ -142,8 +143,12 @@ class Axis:
 
 
 def axis_of(column: str, found: ColumnSurvey, precision: np.dtype[Any], whole: bool) -> Axis:
-    """A column's axis: logarithmic where its values spread over more than a power of ten."""
-    if is_logarithmic(found):
+    """A column's axis: logarithmic where its values spread over more than a power of ten.
+
+    Never that of a similarity, whose ratios mean nothing even where all are positive.
+    """
+    similarity = is_score(column) and describe(column).unit != "nats"
+    if is_logarithmic(found) and not similarity:
         edges = log_edges(found, precision, JOINT_BINS)
         if edges is not None:
             return Axis(column, "log", edges)

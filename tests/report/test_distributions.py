@@ -130,6 +130,7 @@ def test_values_of_several_powers_of_ten_get_a_logarithmic_axis() -> None:
     rng = np.random.default_rng(0)
     wide, narrow = np.exp(rng.normal(0, 2, 2000)), rng.normal(10, 1, 2000)
     assert axis_of("a", survey_of(wide), FLOAT32, whole=False).scale == "log"
+    assert axis_of("clip_score", survey_of(wide), FLOAT32, whole=False).scale == "linear"
     assert axis_of("a", survey_of(narrow), FLOAT32, whole=False).scale == "linear"
 
 
