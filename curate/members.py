@@ -52,10 +52,15 @@ def parse_caption(data: bytes, limit: int) -> str:
     except UnicodeDecodeError as exc:
         found = f"byte {data[exc.start]:#04x} at {exc.start}: {exc.reason}"
         raise SampleError("invalid_caption", f"not UTF-8: {found}") from exc
-    caption = _CONTROL.sub(" ", caption)
+    caption = clean_caption(caption)
     if not any(_is_visible(character) for character in caption):
         raise SampleError("empty_caption", f"{len(data)} bytes without a visible character")
     return caption
+
+
+def clean_caption(caption: str) -> str:
+    """A caption with spaces in place of control characters."""
+    return _CONTROL.sub(" ", caption)
 
 
 def _is_visible(character: str) -> bool:

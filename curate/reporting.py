@@ -79,6 +79,8 @@ def print_outcome(out: Console, outcome: Outcome) -> None:
     if outcome.output_shards is not None and outcome.subset is not None:
         name = outcome.subset.summary["name"]
         out.print(f"  shards/{name}/   {outcome.output_shards} filtered shards")
+    if outcome.subset is not None:
+        out.print(f"to look at it: curate report {shown(outcome.run_dir)}", soft_wrap=True)
 
 
 def _print_thresholds(out: Console, thresholds: Sequence[Threshold]) -> None:

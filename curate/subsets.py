@@ -47,6 +47,7 @@ __all__ = [
     "names",
     "read_decisions",
     "read_rules",
+    "rules_yaml",
     "scored_shards",
     "scores_identity",
     "select",
@@ -128,7 +129,7 @@ def begin(store: Store, name: str, rules: Rules) -> None:
     folder = folder_of(name)
     store.remove(f"{folder}/{SUMMARY}")
     store.remove(folder)
-    store.write_bytes(f"{folder}/{RULES}", _rules_yaml(rules).encode())
+    store.write_bytes(f"{folder}/{RULES}", rules_yaml(rules).encode())
 
 
 def summarise(
@@ -260,10 +261,11 @@ def identity_of(run: RunDir, shards: Sequence[str], rules: Rules) -> str:
 
 def subset_identity(scores: str, rules: Rules) -> str:
     """The identity of a subset of scores with an identity."""
-    return digest([scores, _rules_yaml(rules)])
+    return digest([scores, rules_yaml(rules)])
 
 
-def _rules_yaml(rules: Rules) -> str:
+def rules_yaml(rules: Rules) -> str:
+    """Rules as `rules.yaml` holds them."""
     return str(yaml.safe_dump(rules.model_dump(mode="json", exclude_none=True), sort_keys=False))
 
 

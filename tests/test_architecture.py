@@ -36,6 +36,7 @@ LEVELS = {
     "curate.paper": PAPER,
     "curate.commands": ENTRY,
     "curate.sweep.command": ENTRY,
+    "curate.report.command": ENTRY,
     "curate.cli": ENTRY,
     "curate.demo": ENTRY,
     "curate.jobs": ENTRY,
@@ -45,6 +46,7 @@ LEVELS = {
     "curate.carrying_out": ENTRY,
     "curate.api": ENTRY,
     "curate.checking": ENTRY,
+    "curate.looking": ENTRY,
     "curate.__main__": ENTRY,
     "jobs": ENTRY,
 }

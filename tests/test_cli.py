@@ -22,7 +22,7 @@ from curate.errors import ShardError
 from curate.workspace import Outcome
 
 COMMANDS = ["fit", "score", "select", "filter", "sweep", "run", "paper", "status"]
-COMMANDS += ["explain", "verify", "demo"]
+COMMANDS += ["explain", "report", "verify", "demo"]
 MINIMAL = {"input": {"shards": "none/*.tar"}, "output": {"run_dir": "runs/x"}}
 ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 

@@ -30,7 +30,7 @@ from curate.errors import ShardError
 from curate.schema import IMAGE_NORM, OK, POOL_COLUMNS, TEXT_NORM, scores_schema
 
 _KEYS: Final = ("key", "image_path", "uid")
-_TEXTS: Final = ("text", "caption")
+TEXTS: Final = ("text", "caption")
 _SIZES: Final = (("original_width", "original_height"), ("width", "height"))
 
 _OF_RUN: Final = ("status", "error", "uid_derived", "caption_chars", "caption_words")
@@ -105,7 +105,7 @@ def plan_columns(schema: pa.Schema, layout: Layout, wanted: Sequence[str]) -> Co
     return Columns(
         uid="uid" if "uid" in names else None,
         key=key,
-        text=next((name for name in _TEXTS if name in names), None) if not told else None,
+        text=next((name for name in TEXTS if name in names), None) if not told else None,
         size=next((pair for pair in _SIZES if names.issuperset(pair)), None),
         carried=_carried(schema, wanted),
         told=told,

@@ -187,10 +187,15 @@ def _order(cut: Cut) -> tuple[float, tuple[int, int]]:
 
 
 class CellCounts:
-    """How many samples lie in each cell; mergeable."""
+    """How many samples lie in each cell; mergeable.
 
-    def __init__(self, size: int) -> None:
-        self._dense = np.zeros(size, dtype=np.int64) if size <= DENSE_CELLS else None
+    Args:
+        size: cells, empty ones included.
+        dense: cells up to which each has a counter of its own.
+    """
+
+    def __init__(self, size: int, dense: int = DENSE_CELLS) -> None:
+        self._dense = np.zeros(size, dtype=np.int64) if size <= dense else None
         self._codes: Codes = np.zeros(0, dtype=np.int64)
         self._counts: Codes = np.zeros(0, dtype=np.int64)
 

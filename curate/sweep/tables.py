@@ -125,13 +125,14 @@ def _row(one: RuleSet, node: Node, counts: Counts) -> dict[str, Any]:
         "kept_share": kept / counts.read if counts.read else 0.0,
         "dropped": sum(counts.dropped.values()),
         "rejected": sum(counts.rejected.values()),
-        "thresholds": {test["name"]: _cut_text(test["cut"]) for test in rule_tests.describe(node)},
+        "thresholds": {test["name"]: cut_text(test["cut"]) for test in rule_tests.describe(node)},
         "reasons": dict(counts.dropped) | rejected,
         "rules": json.dumps(one.rules.model_dump(mode="json", exclude_none=True)),
     }
 
 
-def _cut_text(cut: Mapping[str, Any]) -> str:
+def cut_text(cut: Mapping[str, Any]) -> str:
+    """A cut as JSON has it, in words: its value, and the uid that splits its ties."""
     value = f"{cut['value']:.9g}" if isinstance(cut["value"], float) else str(cut["value"])
     return value if int(cut["uid"], 16) == 0 else f"{value}, uid {cut['uid']}"
 

@@ -1,0 +1,164 @@
+"""Captions and small pictures out of shards: good ones, damaged ones, and shards that are gone."""
+
+from __future__ import annotations
+
+import io
+import uuid
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from factories import encode, jpeg, member_spans, picture, sample_members, tar_bytes
+from PIL import Image
+
+from curate.errors import SampleError, ShardError
+from curate.report.captions import NO_PICTURES, read_captions
+from curate.report.thumbnails import (
+    CAPTION_SHOWN,
+    MOST_BYTES,
+    SIDE,
+    Place,
+    content_of,
+    read_contents,
+    thumbnail_of,
+)
+from curate.shards import Shard
+
+PIXELS = 1_000_000
+
+
+def opened(data: bytes | None) -> Image.Image:
+    assert data is not None
+    return Image.open(io.BytesIO(data))
+
+
+@pytest.mark.parametrize("size", [(640, 480), (100, 900), (64, 48)])
+def test_a_thumbnail_is_small_and_looks_alike(size: tuple[int, int]) -> None:
+    original = picture(*size, seed=3)
+    made = opened(thumbnail_of(encode(original, "JPEG", quality=95), PIXELS))
+    assert made.format == "WEBP"
+    scale = min(1.0, SIDE / max(size))
+    assert made.size == tuple(max(1, round(side * scale)) for side in size)
+    expected = original.resize(made.size, Image.Resampling.LANCZOS)
+    difference = np.abs(np.asarray(made.convert("RGB"), int) - np.asarray(expected, int))
+    assert difference.mean() < 10
+
+
+def test_equal_pictures_give_equal_bytes() -> None:
+    assert thumbnail_of(jpeg(300, 200, 1), PIXELS) == thumbnail_of(jpeg(300, 200, 1), PIXELS)
+
+
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [(b"no picture", "undecodable_image"), (jpeg(1200, 1000), "image_too_large")],
+)
+def test_what_is_refused(data: bytes, status: str) -> None:
+    with pytest.raises(SampleError) as caught:
+        thumbnail_of(data, PIXELS)
+    assert caught.value.status == status
+
+
+def part(**members: bytes) -> bytes:
+    """The members of one sample as they lie in a tar, without its end."""
+    return tar_bytes([(f"k.{name}", data) for name, data in members.items()])[:-1024]
+
+
+def test_a_sample_shows_its_picture_and_its_caption() -> None:
+    found = content_of(part(jpg=jpeg(), txt=b"a\tcat <script>", json=b"{}"), PIXELS)
+    assert found.caption == "a cat <script>"
+    assert not found.caption_cut
+    assert found.note is None
+    assert opened(found.thumbnail).size == (48, 32)
+    again = content_of(part(txt=b"other", jpg=jpeg()), PIXELS)
+    assert again.look == found.look is not None
+    assert content_of(part(jpg=jpeg(seed=1)), PIXELS).look != found.look
+
+
+def test_without_pictures_they_are_still_told_apart() -> None:
+    found = content_of(part(jpg=jpeg(), txt=b"x"), PIXELS, pictures=False)
+    assert found.thumbnail is None
+    assert found.look == content_of(part(jpg=jpeg()), PIXELS).look
+    assert found.note is not None
+
+
+def test_long_captions_are_cut_and_bad_bytes_shown() -> None:
+    found = content_of(part(txt=b"\xff" + b"x" * 1000), PIXELS)
+    assert found.caption == "\ufffd" + "x" * (CAPTION_SHOWN - 1)
+    assert found.caption_cut
+
+
+@pytest.mark.parametrize(
+    ("members", "note"),
+    [
+        ({"txt": b"only"}, "holds no picture"),
+        ({"jpg": b"broken", "txt": b"x"}, "undecodable_image"),
+        ({"jpg": b"", "txt": b"x"}, "undecodable_image"),
+    ],
+)
+def test_a_note_says_why_there_is_no_picture(members: dict[str, bytes], note: str) -> None:
+    found = content_of(part(**members), PIXELS)
+    assert found.thumbnail is None
+    assert found.note is not None
+    assert note in found.note
+
+
+def test_samples_are_read_where_they_lie(tmp_path: Path) -> None:
+    members = [m for n in range(4) for m in sample_members(f"{n:09d}", f"caption {n}", n)]
+    whole = tar_bytes(members)
+    path = tmp_path / "00000.tar"
+    path.write_bytes(whole)
+    size = len(tar_bytes(members[:3])[:-1024].rstrip(b"\0")) // 512 * 512 + 512
+    one = len(whole[:size])
+    shard = Shard("00000", str(path), None)
+    places = [Place(7, 0, one), Place(8, len(whole), 512), Place(9, 0, MOST_BYTES + 1)]
+    found = dict(read_contents(shard, places, PIXELS))
+    assert found[7].caption == "caption 0"
+    assert "short read" in (found[8].note or "")
+    assert "not read" in (found[9].note or "")
+    with pytest.raises(ShardError, match="cannot be opened"):
+        list(read_contents(Shard("x", str(tmp_path / "gone.tar"), None), places, PIXELS))
+
+
+def test_samples_of_a_store_are_read_by_ranges() -> None:
+    data = tar_bytes([m for n in range(3) for m in sample_members(f"{n:09d}", f"caption {n}", n)])
+    url = f"memory://{uuid.uuid4().hex}/00000.tar"
+    fsspec.filesystem("memory").pipe(url, data)
+    starts = [at for name, at, _ in member_spans(data) if name.endswith(".jpg")]
+    places = [Place(n, starts[n], starts[n + 1] - starts[n]) for n in (1, 0)]
+    found = dict(read_contents(Shard("00000", url, None), places, PIXELS))
+    assert {n: one.caption for n, one in found.items()} == {0: "caption 0", 1: "caption 1"}
+    fsspec.filesystem("memory").rm(url)
+
+
+# --- captions of metadata -------------------------------------------------------------------
+
+
+def captions(path: Path, table: pa.Table, positions: list[int]) -> dict[int, Any]:
+    pq.write_table(table, path)
+    rows = {10 + at: {"index": at} for at in positions}
+    return dict(read_captions(Shard("p", str(path), None), rows))
+
+
+@pytest.mark.parametrize("name", ["text", "caption"])
+def test_captions_of_metadata(tmp_path: Path, name: str) -> None:
+    table = pa.table({name: ["a", None, "c\nd", "x" * 600], "uid": ["", "", "", ""]})
+    found = captions(tmp_path / "p.parquet", table, [3, 2, 1])
+    assert found[12].caption == "c d"
+    assert found[11].caption is None
+    assert found[13].caption_cut
+    assert found[13].note == NO_PICTURES
+
+
+def test_metadata_without_captions_or_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "p.parquet"
+    assert captions(path, pa.table({"uid": ["a", "b"]}), [1])[11].caption is None
+    path.write_bytes(b"no parquet")
+    rows = {5: {"index": 0}}
+    for place in (path, tmp_path / "gone.parquet"):
+        (found,) = dict(read_captions(Shard("p", str(place), None), rows)).values()
+        assert found.caption is None
+        assert "cannot be" in (found.note or "")
