@@ -16,9 +16,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+import fsspec
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from hub_server import REPOSITORY as DATASET
+from hub_server import Hub, serve_hub
 from pools import config_tree, write_shards
 
 from curate.manifest import RunDir
@@ -44,10 +47,17 @@ def free_ports(number: int) -> list[int]:
 
 @dataclass(frozen=True)
 class Head:
-    """A running cluster."""
+    """A running cluster.
+
+    Attributes:
+        dashboard: its address.
+        environment: of whoever submits.
+        hub: what its nodes read `hf://` from.
+    """
 
     dashboard: str
     environment: dict[str, str]
+    hub: Hub
 
     def submit(self, script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         """`ray job submit`, to its end."""
@@ -66,7 +76,14 @@ class Head:
 
 
 @pytest.fixture(scope="module")
-def head() -> Iterator[Head]:
+def hub() -> Iterator[Hub]:
+    """A hub for `hf://`."""
+    with serve_hub() as serving:
+        yield serving
+
+
+@pytest.fixture(scope="module")
+def head(hub: Hub) -> Iterator[Head]:
     """A head node with a dashboard, on ports of its own; it ends with the module."""
     names = ("port", "dashboard-port", "dashboard-agent-listen-port", "dashboard-agent-grpc-port")
     names += ("metrics-export-port", "runtime-env-agent-port", "ray-client-server-port")
@@ -80,6 +97,7 @@ def head() -> Iterator[Head]:
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": token,
         "OMP_NUM_THREADS": "1",
+        "HF_ENDPOINT": hub.address,
         "PYTHONPATH": str(REPOSITORY),
     }
     command = [str(Path(sys.executable).with_name("ray")), "start", "--head", "--block"]
@@ -93,7 +111,7 @@ def head() -> Iterator[Head]:
         )
     try:
         _wait_for(process, ports["dashboard-port"], token, log)
-        yield Head(f"http://127.0.0.1:{ports['dashboard-port']}", environment)
+        yield Head(f"http://127.0.0.1:{ports['dashboard-port']}", environment, hub)
     finally:
         process.send_signal(signal.SIGTERM)  # `--block` stops what it started
         try:
@@ -122,11 +140,15 @@ def _wait_for(process: subprocess.Popen[bytes], port: int, token: str, log: Path
     pytest.skip(f"a Ray head with a dashboard did not start: {log.read_text()[-2000:]}")
 
 
-def test_jobs_do_what_the_commands_do(head: Head, tiny_model: str, tmp_path: Path) -> None:
+def test_jobs_do_what_the_commands_do_and_read_from_the_hub(
+    head: Head, tiny_model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_shards(tmp_path / "pool", (9, 6))
+    head.hub.put({f"v1/{path.name}": path.read_bytes() for path in (tmp_path / "pool").iterdir()})
+    monkeypatch.setitem(fsspec.config.conf, "hf", {"endpoint": head.hub.address})
     tree = config_tree(
         tiny_model,
-        f"{tmp_path}/pool/*.tar",
+        f"hf://datasets/{DATASET}/v1/*.tar",
         tmp_path / "run",
         reference={"samples": 8},
         rules={"all": [{"clip_score": {"keep_highest": 0.6}}]},
