@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
+import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -27,6 +28,7 @@ class Hub:
         asked: how often for what: `info`, `tree`, `paths-info`, `resolve`, `cdn`.
         faults: kind of request -> what the next ones meet: a status, or `cut` for half an answer.
         token: that is asked for, if any.
+        holds: whether the content of a path has to wait.
     """
 
     def __init__(self) -> None:
@@ -39,6 +41,7 @@ class Hub:
         self.asked: Counter[str] = Counter()
         self.faults: dict[str, list[int | str]] = {}
         self.token: str | None = None
+        self.holds: Callable[[str], bool] = lambda path: False
 
     def put(self, files: dict[str, bytes], *revisions: str) -> None:
         """Files of some revisions, those before them gone."""
@@ -65,6 +68,7 @@ def serve_hub() -> Iterator[Hub]:
     try:
         yield hub
     finally:
+        hub.forget()
         server.shutdown()
         server.server_close()
         thread.join(5)
@@ -158,6 +162,8 @@ class _Handler(BaseHTTPRequestHandler):
         if isinstance(fault, int):
             self.send(fault, b"later")
             return
+        while self.hub.holds(path):
+            time.sleep(0.05)
         data = self.hub.revisions[revision][path]
         if "Range" not in self.headers:
             self.send(200, data)

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,7 @@ from pools import config_tree, write_shards
 
 from curate.manifest import RunDir
 from curate.outputs import Store
+from curate.run_log import read_log
 from curate.verification import verify
 
 pytestmark = pytest.mark.ray
@@ -61,18 +62,23 @@ class Head:
 
     def submit(self, script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         """`ray job submit`, to its end."""
+        return self.job("submit", "--", *command_of(script, *arguments))
+
+    def job(self, action: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """`ray job`, to its end."""
         ray = Path(sys.executable).with_name("ray")
         return subprocess.run(
-            [
-                *(str(ray), "job", "submit", "--address", self.dashboard, "--"),
-                *(sys.executable, str(REPOSITORY / "jobs" / script), *arguments),
-            ],
+            [str(ray), "job", action, "--address", self.dashboard, *arguments],
             env=self.environment,
             capture_output=True,
             text=True,
             timeout=JOB_SECONDS,
             check=False,
         )
+
+
+def command_of(script: str, *arguments: str) -> list[str]:
+    return [sys.executable, str(REPOSITORY / "jobs" / script), *arguments]
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +104,7 @@ def head(hub: Hub) -> Iterator[Head]:
         "RAY_AUTH_TOKEN": token,
         "OMP_NUM_THREADS": "1",
         "HF_ENDPOINT": hub.address,
+        "RAY_JOB_STOP_WAIT_TIME_S": "60",
         "PYTHONPATH": str(REPOSITORY),
     }
     command = [str(Path(sys.executable).with_name("ray")), "start", "--head", "--block"]
@@ -140,6 +147,13 @@ def _wait_for(process: subprocess.Popen[bytes], port: int, token: str, log: Path
     pytest.skip(f"a Ray head with a dashboard did not start: {log.read_text()[-2000:]}")
 
 
+def wait_until(there: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + JOB_SECONDS
+    while not there():
+        assert time.monotonic() < deadline, "it did not come to that"
+        time.sleep(0.1)
+
+
 def test_jobs_do_what_the_commands_do_and_read_from_the_hub(
     head: Head, tiny_model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -156,10 +170,27 @@ def test_jobs_do_what_the_commands_do_and_read_from_the_hub(
     config = tmp_path / "run.yaml"
     config.write_text(yaml.safe_dump(tree))
 
+    # Stopped when one of two shards is done, and submitted again: it goes on from there.
+    run = RunDir(Store(str(tmp_path / "run")))
+    first = tmp_path / "run" / "state" / "00000.json"
+    head.hub.holds = lambda path: path.endswith("00001.tar") and first.exists()
+    named = ("--no-wait", "--submission-id", "stopped")
+    done = head.job("submit", *named, "--", *command_of("run.py", str(config)))
+    assert done.returncode == 0, done.stdout + done.stderr
+    wait_until(first.exists)
+    written = first.stat().st_mtime_ns
+    done = head.job("stop", "stopped")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "STOPPED" in (told := head.job("status", "stopped")).stdout + told.stderr
+    ended = read_log(run.store)[-1]
+    assert (ended["event"], ended["outcome"]) == ("command ends", "stopped")
+    assert run.committed() == {"00000"}
+    head.hub.holds = lambda path: False
+
     done = head.submit("run.py", str(config))
     assert done.returncode == 0, done.stdout + done.stderr
     assert "succeeded" in done.stdout + done.stderr
-    run = RunDir(Store(str(tmp_path / "run")))
+    assert first.stat().st_mtime_ns == written
     assert verify(run, deep=True).problems == []
 
     # Overrides reach the configuration; the other stages find what the first job left.
