@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import runpy
 import secrets
 import shutil
 import signal
@@ -218,17 +219,17 @@ def test_jobs_do_what_the_commands_do_and_read_from_the_hub(
     assert "exit code 2" in text
 
 
-def test_every_job_is_a_command() -> None:
+def test_every_job_is_a_command(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     jobs = {"fit": "fit", "score": "score", "select_subset": "select", "filter": "filter"}
     for script, command in {**jobs, "sweep": "sweep", "run": "run", "paper": "paper"}.items():
-        shown = subprocess.run(
-            [sys.executable, str(REPOSITORY / "jobs" / f"{script}.py"), "--help"],
-            capture_output=True,
-            text=True,
-            check=True,
-            env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-        )
-        assert f"{script}.py {command} [OPTIONS]" in shown.stdout
+        path = str(REPOSITORY / "jobs" / f"{script}.py")
+        monkeypatch.setattr(sys, "argv", [path, "--help"])
+        with pytest.raises(SystemExit) as ended:
+            runpy.run_path(path, run_name="__main__")
+        assert not ended.value.code
+        assert f"{script}.py {command} [OPTIONS]" in capsys.readouterr().out
 
 
 def test_no_job_hides_a_module_of_the_standard_library() -> None:
