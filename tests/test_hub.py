@@ -85,6 +85,15 @@ def test_shards_are_listed_by_folder_page_by_page(hub: Hub) -> None:
         list_shards(f"{POOL}/none/*.tar")
 
 
+def test_pools_of_metadata_are_found(hub: Hub) -> None:
+    names = ("metadata/x.parquet", "metadata/x.npz", "metadata/y.parquet", "metadata/y.npz")
+    hub.put(dict.fromkeys(names, b"x"))
+    for spec in ("metadata", "metadata/{x,y}.parquet", "metadata/*.parquet"):
+        parts = list_parts(f"{POOL}/{spec}")
+        assert [part.url for part in parts] == [f"{POOL}/metadata/{n}.parquet" for n in "xy"]
+        assert parts[0].arrays == (f"{POOL}/metadata/x.npz",)
+
+
 def test_braces_and_lists_ask_for_nothing(hub: Hub, tmp_path: Path) -> None:
     hub.put({"list.txt": f"{POOL}/b.tar\n{POOL}@v1/c.tar\n".encode()})
     assert [s.url for s in list_shards(f"{POOL}@v1/{{00..02}}.tar")] == [
