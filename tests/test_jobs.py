@@ -6,20 +6,20 @@ import os
 import runpy
 import secrets
 import shutil
-import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import fsspec
 import pyarrow.parquet as pq
 import pytest
+import ray._private.utils  # makes the psutil that Ray brings importable
 import yaml
 from hub_server import REPOSITORY as DATASET
 from hub_server import Hub, serve_hub
@@ -29,6 +29,8 @@ from curate.manifest import RunDir
 from curate.outputs import Store
 from curate.run_log import read_log
 from curate.verification import verify
+
+psutil = pytest.importorskip("psutil", reason=f"not brought by Ray {ray.__version__}")
 
 pytestmark = pytest.mark.ray
 
@@ -121,13 +123,20 @@ def head(hub: Hub) -> Iterator[Head]:
         _wait_for(process, ports["dashboard-port"], token, log)
         yield Head(f"http://127.0.0.1:{ports['dashboard-port']}", environment, hub)
     finally:
-        process.send_signal(signal.SIGTERM)  # `--block` stops what it started
-        try:
-            process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+        end_family(process)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def end_family(process: subprocess.Popen[bytes]) -> None:
+    """Kill a process and what it started: nothing of it is wanted, and Ray ends slowly."""
+    with suppress(psutil.NoSuchProcess):
+        family = psutil.Process(process.pid).children(recursive=True)
+        process.kill()
+        for child in family:
+            with suppress(psutil.NoSuchProcess):
+                child.kill()
+        psutil.wait_procs(family, timeout=STOP_SECONDS)
+    process.wait(STOP_SECONDS)
 
 
 def _wait_for(process: subprocess.Popen[bytes], port: int, token: str, log: Path) -> None:
