@@ -19,13 +19,11 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any, Final
-from urllib.parse import parse_qs, urlsplit
 
 import fsspec
+from scale_s3 import serving
 
 from curate.manifest import IDENTITY, Counts, Marker, RunDir
 from curate.outputs import Store, Written, json_bytes
@@ -39,9 +37,6 @@ SCORED: Final = 0.9
 
 BUCKET: Final = "s3://laion-pool/shards"
 
-PAGE: Final = 1000
-"""Keys in one answer of S3."""
-
 Step = Callable[[Path, int], Any]
 
 
@@ -53,15 +48,15 @@ def spec_of(shards: int) -> str:
 # --- what is simulated ------------------------------------------------------------------------
 
 
-def write_run(folder: Path, shards: int) -> None:
-    """A run directory with a manifest, and markers of nine tenths of the shards."""
+def write_run(folder: Path, shards: int, *, markers: bool) -> None:
+    """A run directory with a manifest and, unless it is to lie on S3, markers of nine tenths."""
     run = RunDir(Store(str(folder)))
     identity = run.claim(IDENTITY, {"model": "ViT-L-14"})
     listed = list_shards(spec_of(shards))
     run.write_manifest(listed)
     state = folder / "state"
     state.mkdir()
-    for shard in listed[: int(shards * SCORED)]:
+    for shard in listed[: int(shards * SCORED) if markers else 0]:
         # Not by `commit`, whose fsync would take hours for nothing.
         content = json_bytes(marker_of(shard, identity).to_json())
         with open(f"{state}/{shard.id}.json", "wb") as file:  # noqa: PTH123 - pathlib is slower
@@ -84,73 +79,6 @@ def marker_of(shard: Shard, identity: str) -> Marker:
     )
 
 
-class Listing(BaseHTTPRequestHandler):
-    """Answers S3's ListObjectsV2 about markers of numbered shards, with the latency of a store."""
-
-    shards = 0
-    seconds = 0.05
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self) -> None:
-        """Answer with a page of keys."""
-        asked = {k: v[0] for k, v in parse_qs(urlsplit(self.path).query).items()}
-        folder, _, prefix = asked.get("prefix", "").rpartition("/")
-        digits = 7 - len(prefix)
-        first = int(prefix or 0) * 10**digits
-        first, last = first, min(first + 10**digits, self.shards)
-        first += int(asked.get("continuation-token", 0))
-        names = [f"{folder}/{n:07d}.json" for n in range(first, min(last, first + PAGE))]
-        more = last - first > PAGE
-        token = int(asked.get("continuation-token", 0)) + PAGE
-        content = "".join(
-            f"<Contents><Key>{name}</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified>"
-            f"<ETag>&quot;{name[-37:]:0>32}&quot;</ETag><Size>512</Size>"
-            "<StorageClass>STANDARD</StorageClass></Contents>"
-            for name in names
-        )
-        next_token = f"<NextContinuationToken>{token}</NextContinuationToken>" if more else ""
-        body = (
-            f'<?xml version="1.0"?><ListBucketResult><KeyCount>{len(names)}</KeyCount>'
-            f"<IsTruncated>{str(more).lower()}</IsTruncated>{next_token}{content}"
-            "</ListBucketResult>"
-        ).encode()
-        time.sleep(self.seconds)
-        self.send_response(200)
-        self.send_header("Content-Type", "application/xml")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing."""
-
-
-@contextmanager
-def s3_server(shards: int) -> Iterator[str]:
-    """The address of a process that lists markers."""
-    program = f"import scale; scale.serve({shards})"
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
-    command = [sys.executable, "-c", program]
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
-    assert server.stdout is not None
-    try:
-        yield f"http://127.0.0.1:{server.stdout.readline().strip()}"
-    finally:
-        server.terminate()
-        server.wait(10)
-
-
-def serve(shards: int) -> None:
-    """Answer until the process is ended; prints the port."""
-    Listing.shards = shards
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Listing)
-    thread = Thread(target=server.serve_forever)
-    thread.start()
-    sys.stdout.write(f"{server.server_port}\n")
-    sys.stdout.flush()
-    thread.join()
-
-
 # --- steps ------------------------------------------------------------------------------------
 
 
@@ -164,21 +92,31 @@ def list_folder(folder: Path, shards: int) -> Any:
     return len(list_shards(f"{folder}/pool/*.tar"))
 
 
-def _list_s3(expected: list[str], shards: int) -> int:
+@contextmanager
+def on_s3(folder: Path, shards: int) -> Iterator[RunDir]:
+    """The run as it would lie on S3: its files from the folder, its markers made up."""
     os.environ |= {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x"}
-    with s3_server(shards) as address:
+    with serving(folder, int(shards * SCORED)) as address:
         fsspec.config.conf["s3"] = {"endpoint_url": address, "config_kwargs": {"region_name": "x"}}
-        return len(RunDir(Store("s3://b/run")).committed(expected))
+        yield RunDir(Store("s3://b/run"))
 
 
 def list_s3(folder: Path, shards: int) -> Any:
     """List the markers of a run on S3 page after page."""
-    return _list_s3([], shards)
+    with on_s3(folder, shards) as run:
+        return len(run.committed())
 
 
 def list_s3_in_parts(folder: Path, shards: int) -> Any:
     """The same, in parts side by side."""
-    return _list_s3([f"{n:07d}" for n in range(shards)], shards)
+    with on_s3(folder, shards) as run:
+        return len(run.committed([f"{n:07d}" for n in range(shards)]))
+
+
+def resume_s3(folder: Path, shards: int) -> Any:
+    """All that `curate score` does before it starts workers, where the run lies on S3."""
+    with on_s3(folder, shards) as run:
+        return _resume(run, shards)
 
 
 def manifest_anew(folder: Path, shards: int) -> Any:
@@ -188,6 +126,10 @@ def manifest_anew(folder: Path, shards: int) -> Any:
 
 def resume(folder: Path, shards: int) -> Any:
     """All that `curate score` does before it starts workers: clean, list, compare, decide."""
+    return _resume(RunDir(Store(f"{folder}/run")), shards)
+
+
+def _resume(run: RunDir, shards: int) -> int:
     from curate.commands import _left_to_score
     from curate.config import parse_config
     from curate.workspace import Workspace
@@ -196,10 +138,10 @@ def resume(folder: Path, shards: int) -> Any:
         {
             "model": {"name": "ViT-L-14", "device": "cpu"},
             "input": {"shards": spec_of(shards)},
-            "output": {"run_dir": f"{folder}/run"},
+            "output": {"run_dir": run.store.url},
         }
     )
-    work = Workspace(config, RunDir(Store(f"{folder}/run")))
+    work = Workspace(config, run)
     work.store.sweep()
     listed = list_shards(spec_of(shards))
     work.store.write_json(IDENTITY, {"identity": "x", "parts": _parts_of(config)})
@@ -281,6 +223,7 @@ STEPS: Final[Mapping[str, Step]] = {
     "scores_identity, cold": identity_cold,
     "scores_identity, warm": identity_warm,
     "status": status,
+    "resume, S3": resume_s3,
     "list markers, S3": list_s3,
     "list markers, S3 in parts": list_s3_in_parts,
     "map on Ray": map_rows_on_ray,
@@ -345,7 +288,8 @@ def main() -> None:
     for shards in arguments.shards:
         with tempfile.TemporaryDirectory(prefix="curate-scale-", dir=arguments.folder) as name:
             folder = Path(name)
-            write_run(folder / "run", shards)
+            on_disk = any("S3" not in step for step in arguments.steps)
+            write_run(folder / "run", shards, markers=on_disk)
             if "list, folder" in arguments.steps:
                 make_pool(folder, shards)
             for step in arguments.steps:

@@ -10,14 +10,13 @@ import inspect
 import itertools
 import os
 from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime
-from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import Any, Final, TypeVar
 
 import pyarrow as pa
 
 from curate.prefetch import prefetched
+from curate.s3_pages import quickened
 
 T = TypeVar("T")
 
@@ -140,32 +139,6 @@ def _lists_prefixes(fs: Any) -> bool:
     """Whether a driver lets the store look for names with a prefix (those of S3, Google, Azure)."""
     method = getattr(fs, "_find", None) or fs.find
     return "prefix" in inspect.signature(method).parameters
-
-
-@lru_cache(maxsize=8)
-def quickened(fs: Any) -> Any:
-    """A driver that lists like another one, without spending its time on dates.
-
-    That of S3 parses the time of every object by trial: three quarters of what a listing costs.
-    """
-    if "s3" not in fs.protocol or "session" in fs.storage_options:
-        return fs
-    from aiobotocore.session import AioSession
-
-    session = AioSession(**fs.kwargs)  # as the driver itself makes it
-    factory = session.get_component("response_parser_factory")
-    factory.set_parser_defaults(timestamp_parser=_time)
-    return type(fs)(**fs.storage_options, session=session)
-
-
-def _time(text: str) -> datetime:
-    try:
-        return datetime.fromisoformat(text)
-    except ValueError:  # as in headers
-        from botocore.utils import parse_timestamp
-
-        parsed: datetime = parse_timestamp(text)
-        return parsed
 
 
 def _found(fs: Any, path: str, prefix: str, detail: bool) -> Any:

@@ -23,7 +23,7 @@ from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.utils import get_protocol, glob_translate
 
-from curate import retrying
+from curate import hub, retrying
 from curate.errors import ConfigError
 from curate.redact import NO_PASSWORDS, has_password, redact
 
@@ -102,7 +102,10 @@ def check_protocol(url: str, field: str) -> None:
             continue
         try:
             _driver(protocol)
-        except (ImportError, ValueError) as exc:
+        except ImportError as exc:
+            remedy = f"install the driver of {protocol}:// on every node, see docs/storage.md"
+            raise ConfigError(f"{field}: cannot open {url!r}: {exc}; {remedy}") from exc
+        except ValueError as exc:
             raise ConfigError(f"{field}: cannot open {url!r}: {exc}") from exc
 
 
@@ -116,7 +119,7 @@ def filesystem_of(url: str) -> tuple[Any, str]:
     if is_local(url):
         return LocalFileSystem(), url
     filesystem, path = url_to_fs(url)
-    return filesystem, str(path)
+    return hub.sparing(filesystem) if hub.is_hub(filesystem) else filesystem, str(path)
 
 
 def ask(request: Callable[[], T], url: str) -> T:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from curate import retrying
+from curate.listing import TAGS
 from curate.retrying import ShortReadError
 
 _DISCARD: Final = 1 << 20
@@ -33,13 +34,16 @@ class RemoteFile(io.RawIOBase):
         size: bytes, where the store tells.
     """
 
-    def __init__(self, opener: Opener, name: str, streamer: Opener | None = None) -> None:
+    def __init__(
+        self, opener: Opener, name: str, streamer: Opener | None = None, stall: float = 0.0
+    ) -> None:
         """Open the file.
 
         Args:
             opener: opens it.
             name: for messages, without secrets.
             streamer: opens it as a stream, where `opener` may open what turns out not to seek.
+            stall: seconds after which a request hangs, if its store may take longer than others.
 
         Raises:
             Exception: what the driver raises, once it does so for good.
@@ -48,6 +52,7 @@ class RemoteFile(io.RawIOBase):
         self._opener = opener
         self._streamer = streamer
         self._name = name
+        self._stall = stall
         self._offset = 0  # of the next byte to give; the driver's file may be elsewhere
         self._file: Any = None
         self._file = self._ask(opener)
@@ -124,7 +129,7 @@ class RemoteFile(io.RawIOBase):
         return self._offset
 
     def _ask(self, request: Callable[[], Any]) -> Any:
-        return retrying.RETRY.call_within(request, self._name)
+        return retrying.RETRY.call_within(request, self._name, self._stall)
 
     def _check_open(self) -> None:
         if self.closed:
@@ -177,12 +182,13 @@ class RemoteFile(io.RawIOBase):
 
 
 def _tag(file: Any) -> tuple[int | None, str | None]:
-    """Size and ETag of an open file, as far as its driver tells."""
+    """Size and ETag, or generation, of an open file, as far as its driver tells."""
     size: Any = getattr(file, "size", _SILENT)
     details = getattr(file, "details", None)
     if size is _SILENT:  # a plain file, such as a copy in a cache
         size = file.seek(0, io.SEEK_END) if file.seekable() else None
-    tag = details.get("ETag") if isinstance(details, dict) else None
+    told = details if isinstance(details, dict) else {}
+    tag = next((told[key] for key in TAGS if told.get(key)), None)
     return None if size is None else int(size), None if tag is None else str(tag)
 
 

@@ -123,6 +123,9 @@ _PERMANENT_NAMES: Final = frozenset(
     }
 )
 
+_OFFLINE: Final = "OfflineModeIsEnabled"
+"""HF_HUB_OFFLINE is set; a ConnectionError by its class."""
+
 _TRANSIENT_NAMES: Final = frozenset(
     {
         "ChunkedEncodingError",
@@ -182,7 +185,7 @@ def _verdict(exc: BaseException) -> bool | None:
     if isinstance(exc, FileNotFoundError) and exc.__cause__ is not None:
         return None  # that of HTTP calls every failure so, and tells the reason as its cause
     names = {base.__name__ for base in type(exc).__mro__}
-    if isinstance(exc, _PERMANENT):
+    if isinstance(exc, _PERMANENT) or _OFFLINE in names:
         return False
     if isinstance(exc, _TRANSIENT) or _error_code(exc) in _CODES:
         return True

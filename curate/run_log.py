@@ -70,7 +70,10 @@ class RunLog:
         self._lines: list[bytes] = []
         self._waiting: list[bytes] = []
         self._object = ""
-        self._lock = threading.RLock()
+        # Two locks, since whoever writes to a store may warn of it, and a warning comes here while
+        # logging holds the lock of its handler: whoever notes one must never wait for a store.
+        self._lines_lock = threading.Lock()
+        self._writing = threading.RLock()
         self._busy = False
         self._warned = False
         self._progress: dict[str, Any] | None = None
@@ -78,9 +81,8 @@ class RunLog:
 
     def event(self, event: str, **fields: Any) -> None:
         """Write an event; see `line_of`."""
-        with self._lock:
-            self.note(event, **fields)
-            self.flush()
+        self.note(event, **fields)
+        self.flush()
 
     def note(self, event: str, **fields: Any) -> None:
         """Take in an event that can wait a moment for those that follow.
@@ -88,12 +90,12 @@ class RunLog:
         A store that hiccups is warned of again and again, and must not be asked for more by that.
         """
         line = line_of(event, self._clock(), {"command_id": self._id, **fields})
-        with self._lock:
+        with self._lines_lock:
             self._waiting.append(line)
 
     def flush(self) -> None:
         """Write the events that wait, as those do that came before there was a run directory."""
-        with self._lock:
+        with self._writing:
             if self._busy or not self._waiting:  # busy: a warning of the store that is written to
                 return
             self._busy = True
@@ -111,12 +113,14 @@ class RunLog:
         # A command that is refused before any work leaves nothing behind, no log either.
         if not self._store.exists(""):
             return
-        lines = list(self._waiting)
+        with self._lines_lock:
+            lines = list(self._waiting)
         if self._store.is_local:
             append_line(Path(self._store.path(LOCAL)), b"".join(lines))
         else:
             self._put(lines, now)
-        del self._waiting[: len(lines)]  # others may have come meanwhile
+        with self._lines_lock:
+            del self._waiting[: len(lines)]  # others may have come meanwhile
 
     def _put(self, lines: list[bytes], now: float) -> None:
         # Events are few: a command has some stages, however many shards these have.

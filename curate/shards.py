@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final, cast
 
+from curate import hub
 from curate.braces import expand_braces
 from curate.errors import ConfigError, ShardError
 from curate.places import (
@@ -153,7 +154,8 @@ def open_remote(url: str, *, ahead: bool = True) -> RemoteFile:
         return filesystem.open(path, "rb", block_size=0)
 
     over_http = "http" in filesystem.protocol
-    return RemoteFile(opened, _shown(url), streamed if over_http else None)
+    stall = hub.STALL_SECONDS if hub.is_hub(filesystem) else 0.0
+    return RemoteFile(opened, _shown(url), streamed if over_http else None, stall)
 
 
 def _shown(url: str) -> str:

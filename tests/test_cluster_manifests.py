@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -187,6 +188,16 @@ def test_the_batch_script_is_bash() -> None:
     assert any(line.startswith("--signal=B:TERM@") for line in directives)
     groups = " ".join(directives).split("hetjob")
     assert ["--gpus-per-node" in group for group in groups] == [False, True]
+
+
+def test_shellcheck_finds_nothing() -> None:
+    folders = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    program = shutil.which("shellcheck", path=folders)
+    if program is None:
+        pytest.skip("needs shellcheck: install the extra dev")
+    command = [program, str(FOLDER / "slurm.sbatch")]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stdout
 
 
 def test_the_batch_script_starts_every_node_and_submits_the_job(tmp_path: Path) -> None:

@@ -297,6 +297,8 @@ REFUSED = [
     ("rules.all", [{"clip_score": 0.2}], ("0.2",)),
     ("rules.all", ["clip_score"], ("clip_score",)),
     ("output.run_dir", "", ("at least 1 character",)),
+    ("output.run_dir", "hf://datasets/org/name", ("is for reading", "s3://")),
+    ("output.run_dir", "HTTPS://example.org/run", ("is for reading", "s3://")),
     ("output.subset", "../up", ("../up",)),
     ("output.subset", ".hidden", (".hidden",)),
     ("output.subset", "a" * 101, ("100",)),

@@ -1,4 +1,4 @@
-"""Inputs and outputs on stores: a real S3 server on loopback, and a store that misbehaves."""
+"""Inputs and outputs on stores: servers of S3 and Google Storage on loopback, and a bad one."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -29,24 +29,62 @@ from curate.errors import OutputError, ShardError
 from curate.manifest import RunDir
 from curate.outputs import Store
 from curate.places import glob
-from curate.shards import Shard, list_shards, open_shard
+from curate.shards import Shard, list_shards, open_remote, open_shard
 from curate.verification.run import verify
 
-NEEDED = ("moto", "flask", "s3fs", "boto3")
 START_SECONDS = 60
 
 
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    """The address of an S3 server, which is a process of its own."""
-    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+@dataclass(frozen=True)
+class Kind:
+    """A kind of store, and the server that plays it.
+
+    Attributes:
+        protocol: of its URLs.
+        needed: modules of driver and server.
+        command: of the server; arguments of `python -m`, `PORT` in place of the port.
+        variables: with which users say who they are.
+    """
+
+    protocol: str
+    needed: tuple[str, ...]
+    command: tuple[str, ...]
+    variables: Mapping[str, str]
+
+
+S3 = Kind(
+    "s3",
+    ("moto", "flask", "s3fs", "boto3"),
+    ("moto.server", "-H", "127.0.0.1", "-p", "PORT"),
+    {
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    },
+)
+GS = Kind(
+    "gs",
+    ("gcp_storage_emulator", "gcsfs"),
+    ("gcp_storage_emulator", "start", "--host=127.0.0.1", "--port=PORT", "--in-memory"),
+    # The driver asks what kind of bucket it is by gRPC, which the server does not speak; it looks
+    # at the variable when it is imported.
+    {"GOOGLE_CLOUD_PROJECT": "test", "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false"},
+)
+
+
+@pytest.fixture(scope="module", params=[S3, GS], ids=lambda kind: kind.protocol)
+def server(request: pytest.FixtureRequest) -> Iterator[tuple[Kind, str]]:
+    """A kind of store, and the address of its server, which is a process of its own."""
+    kind: Kind = request.param
+    missing = [name for name in kind.needed if importlib.util.find_spec(name) is None]
     if missing:
-        pytest.skip(f"needs {', '.join(missing)}: install the extras dev and s3")
+        pytest.skip(f"needs {', '.join(missing)}: install the extra dev")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    arguments = [part.replace("PORT", str(port)) for part in kind.command]
+    command = [sys.executable, "-m", *arguments]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         deadline = time.monotonic() + START_SECONDS
         while True:
@@ -54,36 +92,45 @@ def endpoint() -> Iterator[str]:
                 socket.create_connection(("127.0.0.1", port), 1).close()
                 break
             except OSError:
-                assert server.poll() is None, "the S3 server ended"
-                assert time.monotonic() < deadline, "the S3 server did not start"
+                assert process.poll() is None, "the server ended"
+                assert time.monotonic() < deadline, "the server did not start"
                 time.sleep(0.1)
-        yield f"http://127.0.0.1:{port}"
+        yield kind, f"http://127.0.0.1:{port}"
     finally:
-        server.terminate()
-        server.wait(10)
+        process.terminate()
+        process.wait(10)
 
 
 @pytest.fixture
-def s3(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """An empty bucket, found the way users are told: credentials and address from outside."""
-    import s3fs
-
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    monkeypatch.setitem(fsspec.config.conf, "s3", {"endpoint_url": endpoint})
-    s3fs.S3FileSystem.clear_instance_cache()
-    bucket = f"bucket-{uuid.uuid4().hex}"
-    fsspec.filesystem("s3").mkdir(bucket)
-    yield f"s3://{bucket}"
-    s3fs.S3FileSystem.clear_instance_cache()
-
-
-# --- S3 -------------------------------------------------------------------------------------
+def bucket(server: tuple[Kind, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The URL of an empty bucket, found the way users are told: credentials from outside."""
+    kind, address = server
+    for name, value in kind.variables.items():
+        monkeypatch.setenv(name, value)
+    options = {"endpoint_url": address} | ({"token": "anon"} if kind is GS else {})
+    monkeypatch.setitem(fsspec.config.conf, kind.protocol, options)
+    driver = fsspec.get_filesystem_class(kind.protocol)
+    driver.clear_instance_cache()
+    url = f"{kind.protocol}://bucket-{uuid.uuid4().hex}"
+    fsspec.filesystem(kind.protocol).mkdir(place_of(url))
+    yield url
+    driver.clear_instance_cache()
 
 
-def test_a_store_on_s3_round_trips(s3: str) -> None:
-    store = Store(f"{s3}/run")
+def protocol_of(url: str) -> str:
+    return url.partition("://")[0]
+
+
+def place_of(url: str) -> str:
+    """Bucket and path, as drivers take them."""
+    return url.partition("://")[2]
+
+
+# --- real servers --------------------------------------------------------------------------
+
+
+def test_a_store_round_trips(bucket: str) -> None:
+    store = Store(f"{bucket}/run")
     assert not store.exists("state/x.json")
     assert store.names("state", ".json") == []
     store.write_json("state/x.json", {"a": 1})
@@ -107,11 +154,11 @@ def test_a_store_on_s3_round_trips(s3: str) -> None:
     assert store.names("state", "") == []
 
 
-def test_what_another_process_writes_is_seen(s3: str) -> None:
-    store, name = Store(f"{s3}/run"), f"{s3.removeprefix('s3://')}/run/state/y.json"
+def test_what_another_process_writes_is_seen(bucket: str) -> None:
+    store, name = Store(f"{bucket}/run"), f"{place_of(bucket)}/run/state/y.json"
     store.write_json("state/x.json", 1)
     assert store.names("state", ".json") == ["x.json"]
-    other = fsspec.filesystem("s3", skip_instance_cache=True)
+    other = fsspec.filesystem(protocol_of(bucket), skip_instance_cache=True)
     other.pipe_file(name, b"[1]")
     assert store.exists("state/y.json")
     assert store.names("state", ".json") == ["x.json", "y.json"]
@@ -124,8 +171,10 @@ def test_what_another_process_writes_is_seen(s3: str) -> None:
     assert not store.exists("state/y.json")
 
 
-def test_a_listing_in_parts_is_that_of_the_whole(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    store = Store(f"{s3}/run")
+def test_a_listing_in_parts_is_that_of_the_whole(
+    bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(f"{bucket}/run")
     ids = [f"{number:02d}" for number in range(24)]
     for name in ids[::3]:
         store.write_bytes(f"state/{name}.json", name.encode())
@@ -143,8 +192,8 @@ def test_a_listing_in_parts_is_that_of_the_whole(s3: str, monkeypatch: pytest.Mo
     assert changed["stamp"][0] != whole["stamp"][0]
 
 
-def test_objects_appear_whole_or_not_at_all(s3: str) -> None:
-    store = Store(f"{s3}/run")
+def test_objects_appear_whole_or_not_at_all(bucket: str) -> None:
+    store = Store(f"{bucket}/run")
     with store.create("x") as file:
         file.write(b"half")
         assert not store.exists("x")
@@ -159,7 +208,7 @@ def test_objects_appear_whole_or_not_at_all(s3: str) -> None:
 
     def watch() -> None:
         while not done.is_set():
-            seen.add(Store(f"{s3}/run").read_bytes("y"))
+            seen.add(Store(f"{bucket}/run").read_bytes("y"))
 
     watcher = threading.Thread(target=watch)
     watcher.start()
@@ -171,21 +220,42 @@ def test_objects_appear_whole_or_not_at_all(s3: str) -> None:
     assert seen <= versions
 
 
-def test_a_bucket_that_is_missing_is_named_at_once(s3: str) -> None:
-    started = time.monotonic()
+def test_a_shard_that_is_replaced_while_it_is_read_is_noticed(
+    bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hang_up(size: int) -> bytes:
+        raise ConnectionResetError
+
+    monkeypatch.setattr(retrying, "RETRY", replace(retrying.RETRY, sleep=lambda seconds: None))
+    store, data = Store(f"{bucket}/pool"), random.Random(0).randbytes(10_000)
+    store.write_bytes("0.tar", data)
+    with open_remote(f"{bucket}/pool/0.tar") as file:
+        assert file.read(100) == data[:100]
+        monkeypatch.setattr(file._file, "read", hang_up)
+        assert file.read(100) == data[100:200]  # of another connection
+        store.write_bytes("0.tar", data[::-1])
+        monkeypatch.setattr(file._file, "read", hang_up)
+        with pytest.raises(ValueError, match="it changed while it was read"):
+            file.read(100)
+
+
+def test_a_bucket_that_is_missing_is_named_at_once(bucket: str) -> None:
+    missing, started = f"{protocol_of(bucket)}://no-such-bucket", time.monotonic()
     with pytest.raises(OutputError, match="no-such-bucket/run/x"):
-        Store("s3://no-such-bucket/run").write_bytes("x", b"1")
-    with pytest.raises(ShardError, match=r"s3://no-such-bucket/0\.tar: cannot be opened"):
-        open_shard(Shard("0", "s3://no-such-bucket/0.tar", None))
+        Store(f"{missing}/run").write_bytes("x", b"1")
+    with pytest.raises(ShardError, match=rf"{missing}/0\.tar: cannot be opened"):
+        open_shard(Shard("0", f"{missing}/0.tar", None))
     assert time.monotonic() - started < 10
 
 
-def test_scoring_from_s3_into_s3_gives_the_bytes_of_a_local_run(
-    s3: str, pristine_run: LocalRun, tiny_encoder: Encoder
+def test_scoring_from_a_store_into_a_store_gives_the_bytes_of_a_local_run(
+    bucket: str, pristine_run: LocalRun, tiny_encoder: Encoder
 ) -> None:
     pool = Path(pristine_run.shards[0].url).parent
-    fsspec.filesystem("s3").put(f"{pool}/", f"{s3.removeprefix('s3://')}/pool/", recursive=True)
-    made = score_locally(RunDir(Store(f"{s3}/run")), f"{s3}/pool/*.tar", tiny_encoder)
+    fsspec.filesystem(protocol_of(bucket)).put(
+        f"{pool}/", f"{place_of(bucket)}/pool/", recursive=True
+    )
+    made = score_locally(RunDir(Store(f"{bucket}/run")), f"{bucket}/pool/*.tar", tiny_encoder)
     assert [shard.id for shard in made.shards] == [shard.id for shard in pristine_run.shards]
     assert same_outputs(made, pristine_run) >= 3
     assert verify(made.run, deep=True).problems == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 import uuid
 from pathlib import Path
 
@@ -122,6 +123,29 @@ def test_a_store_that_warns_while_its_log_is_written_is_no_endless_story() -> No
     names = [event["event"] for event in read_log(store)]
     assert names[0] == "command begins"
     assert "warning" in names
+
+
+def test_a_thread_may_warn_while_another_writes_to_a_store_that_makes_it_warn() -> None:
+    """Each would wait for a lock of the other, if the log were locked while it is written."""
+    warner, ended = logging.getLogger("curate.retrying"), list[bool]()
+
+    class Telling(Store):
+        def write_bytes(self, relative: str, data: bytes) -> Written:
+            other = threading.Thread(target=lambda: warner.warning("a read"), daemon=True)
+            other.start()
+            other.join(5)
+            ended.append(not other.is_alive())
+            return super().write_bytes(relative, data)
+
+    store = Telling(f"memory://{uuid.uuid4().hex}")
+    Store(store.url).write_bytes("config.yaml", b"")
+    log = RunLog(store)
+    with log.command("score", config_of("embedded", "x", Path("/nowhere"))):
+        pass
+    log.flush()
+    assert ended
+    assert all(ended)
+    assert {e["text"] for e in read_log(store) if e["event"] == "warning"} == {"a read"}
 
 
 @pytest.mark.parametrize(

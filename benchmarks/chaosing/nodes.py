@@ -86,11 +86,14 @@ class Nodes:
             "include_dashboard": False,
             "_system_config": SYSTEM,
         }
+        # Ray notes the address for all of the machine, in a folder that only its own start makes.
+        noted = Path(get_ray_address_file(None))
+        noted.parent.mkdir(parents=True, exist_ok=True)
         with handler_kept(), _client_kept():  # Ray would end this process its own way
             self._cluster = Cluster(initialize_head=True, head_node_args=head)
-        # Ray notes it for all of the machine; whoever starts without an address would join it, and
-        # be ended by Ray a minute after this cluster was.
-        Path(get_ray_address_file(None)).unlink(missing_ok=True)
+        # Whoever starts without an address would join it, and be ended by Ray a minute after this
+        # cluster was.
+        noted.unlink(missing_ok=True)
         for _ in range(self._wanted):
             self.add()
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from curate.config.base import Auto, Float, Frozen, Int, PositiveInt
+
+READ_ONLY: Final = ("http://", "https://", "hf://")
+"""Where inputs may lie, but no run directory: each file written to the Hub would be a commit."""
 
 
 class ModelConfig(Frozen):
@@ -147,6 +150,13 @@ class OutputConfig(Frozen):
     checksums: Literal["none", "sha256"] = "none"
     """Of the tars of filtered shards; everything else is hashed always. Hashing a tar takes longer
     than copying it, and `curate verify --deep` compares it with its inputs in any case."""
+
+    @field_validator("run_dir")
+    @classmethod
+    def _run_dir_can_be_written(cls, value: str) -> str:
+        if value.lower().startswith(READ_ONLY):
+            raise ValueError("is for reading; give a folder, or the URL of a store such as s3://")
+        return value
 
 
 class ComputeConfig(Frozen):

@@ -32,6 +32,7 @@ from curate.places import (
     is_local,
     read_lists,
 )
+from curate.retrying import is_missing
 from curate.shards import Shard
 
 Layout = Literal["datacomp", "clip-retrieval", "run", "metadata"]
@@ -272,6 +273,9 @@ def _entries(url: str, field: str) -> dict[str, tuple[str, int | None]]:
 def _exists(url: str, field: str) -> bool:
     try:
         filesystem, path = filesystem_of(url)
-        return bool(ask(lambda: filesystem.exists(path), url))
+        ask(lambda: filesystem.info(path), url)  # drivers' `exists` calls any error a no
     except Exception as exc:  # drivers raise their own, unrelated classes
+        if is_missing(exc):
+            return False
         raise ConfigError(f"{field}: cannot look at {url!r}: {exc!r}; check access") from exc
+    return True
