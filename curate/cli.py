@@ -91,6 +91,17 @@ def finish(config: Config, command: str) -> None:
 
 
 @app.command()
+def download(config: ConfigPath, override: Overrides = None) -> None:
+    """Download the URLs under `download` into shards, by img2dataset; finished ones are skipped.
+
+    `curate run` does this first by itself. Needs `pip install 'curate[download]'`.
+
+    Example: `curate download configs/download.yaml --set download.thread_count=64`
+    """
+    _stage(config, override, "download")
+
+
+@app.command()
 def fit(config: ConfigPath, override: Overrides = None) -> None:
     """Fit the Reference (means, covariances, quantiles) on a sample of pairs.
 
@@ -146,7 +157,7 @@ def run(
     override: Overrides = None,
     samples_per_shard: SamplesPerShard = None,
 ) -> None:
-    """Fit, score, select and filter in one go, skipping what is already done.
+    """Download, fit, score, select and filter in one go, skipping what is already done.
 
     Example: `curate run configs/first.yaml --set output.run_dir=runs/second`
     """

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from curate import rules, subsets
 from curate.config import Config
-from curate.errors import RunDirError
+from curate.errors import ConfigError, RunDirError
 from curate.kept_samples import KeptSamples, ScoredSamples
 from curate.manifest import IDENTITY, Counts
 from curate.pipeline.cluster import Cluster, cluster
@@ -33,6 +33,15 @@ from curate.workspace import (
     listed_parts,
     open_workspace,
 )
+
+
+def run_download(config: Config) -> Outcome:
+    """Download what the section `download` names, into shards."""
+    if config.download is None:
+        raise ConfigError("download: there is no such section; name the tables of URLs under it")
+    work, outcome = _begin(config)
+    _download(work, outcome)
+    return outcome
 
 
 def run_fit(config: Config) -> Outcome:
@@ -68,11 +77,13 @@ def run_filter(config: Config) -> Outcome:
 
 
 def run_all(config: Config) -> Outcome:
-    """Fit, score, select and filter, skipping what is done.
+    """Download if so configured, fit, score, select and filter, skipping what is done.
 
     A pool that comes without its images is not filtered until `input.shards` says where they are.
     """
     with _on_cluster(config) as (work, ray, outcome):
+        if config.download is not None:
+            _download(work, outcome)
         _score(work, ray, outcome)
         _select(work, outcome)
         if config.input.shards is not None:
@@ -98,6 +109,14 @@ def _on_cluster(config: Config) -> Iterator[tuple[Workspace, Cluster, Outcome]]:
     # Workers that were killed in the middle of a file have left it; others did their work.
     if outcome.seconds:
         work.store.sweep()
+
+
+def _download(work: Workspace, outcome: Outcome) -> None:
+    from curate.downloading.stage import download
+
+    outcome.downloaded = download(work.config)
+    if outcome.downloaded.seconds:
+        outcome.seconds["download"] = outcome.downloaded.seconds
 
 
 def _fit(work: Workspace, ray: Cluster, outcome: Outcome) -> None:
@@ -249,4 +268,12 @@ def _subset_to_filter(work: Workspace) -> Subset:
     return subsets.materialise(work.run, subset, sample)
 
 
-__all__ = ["Outcome", "run_all", "run_filter", "run_fit", "run_score", "run_select"]
+__all__ = [
+    "Outcome",
+    "run_all",
+    "run_download",
+    "run_filter",
+    "run_fit",
+    "run_score",
+    "run_select",
+]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from pydantic import field_validator, model_validator
 
 from curate.config.base import Frozen
+from curate.config.download import DownloadConfig, default_folder
 from curate.config.paper import PaperConfig
 from curate.config.rules import Rules, rule_columns
 from curate.config.sections import (
@@ -37,6 +39,7 @@ ScoreColumn = Literal[ALL_SCORES]  # type: ignore[valid-type]  # as in rules
 class Config(Frozen):
     """One run."""
 
+    download: DownloadConfig | None = None
     model: ModelConfig = ModelConfig()
     input: InputConfig
     reference: ReferenceConfig = ReferenceConfig()
@@ -50,6 +53,22 @@ class Config(Frozen):
     compute: ComputeConfig = ComputeConfig()
     limits: LimitsConfig = LimitsConfig()
     paper: PaperConfig = PaperConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _downloaded_shards_are_the_input(cls, value: Any) -> Any:
+        # What is not as it should be here is named by the validation that follows.
+        if not isinstance(value, Mapping) or not isinstance(value.get("download"), Mapping):
+            return value
+        given, output = value.get("input") or {}, value.get("output")
+        if not isinstance(given, Mapping) or given.get("shards") is not None:
+            return value
+        folder = value["download"].get("folder")
+        if folder is None and isinstance(output, Mapping) and output.get("run_dir"):
+            folder = default_folder(str(output["run_dir"]))
+        if not isinstance(folder, str):
+            return value
+        return {**value, "input": {**given, "shards": f"{folder.rstrip('/')}/*.tar"}}
 
     @field_validator("scores")
     @classmethod
@@ -101,6 +120,12 @@ class Config(Frozen):
                 f"{gains[0]} is defined against the mean posterior: set reference.prior to model"
             )
         return self
+
+    @property
+    def download_folder(self) -> str:
+        """Where `curate download` writes."""
+        named = self.download.folder if self.download is not None else None
+        return default_folder(self.output.run_dir) if named is None else named.rstrip("/")
 
     @property
     def costly_scores(self) -> tuple[str, ...]:

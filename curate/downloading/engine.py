@@ -1,0 +1,150 @@
+"""The process that img2dataset runs in: `python -m curate.downloading.engine REQUEST.json`.
+
+img2dataset fetches with `urllib.request.urlopen`, which takes any scheme, any address, any size and
+any time. A list of URLs is untrusted, so an opener with bounds is put in its place. img2dataset
+starts its workers by multiprocessing's `spawn`, which imports the main module of the parent, this
+one, into each of them first: the opener holds there too.
+
+Nothing of curate is imported, so that workers start in a moment.
+"""
+
+from __future__ import annotations
+
+import http.client
+import ipaddress
+import json
+import os
+import signal
+import sys
+import threading
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+LIMITS = "CURATE_DOWNLOAD_LIMITS"
+"""Environment variable with `Limits` as JSON: the workers inherit it."""
+
+READ_BYTES = 1 << 16
+
+Kinds = tuple[type[http.client.HTTPConnection], type[http.client.HTTPSConnection]]
+
+
+class Bounded(urllib.request.BaseHandler):
+    """Lets a response have so many bytes and seconds, whatever `read` is called for."""
+
+    def __init__(self, max_bytes: int, seconds: float) -> None:
+        self._max_bytes, self._seconds = max_bytes, seconds
+
+    def http_response(
+        self, request: urllib.request.Request, response: http.client.HTTPResponse
+    ) -> http.client.HTTPResponse:
+        """Bound a response that has begun."""
+        end = time.monotonic() + self._seconds
+        response.read = lambda amt=None: self._read(response, end)  # type: ignore[method-assign]
+        return response
+
+    https_response = http_response
+
+    def _read(self, response: http.client.HTTPResponse, end: float) -> bytes:
+        parts, size = [], 0
+        # Not by `read`, which waits for all of what it is asked for.
+        while part := response.read1(READ_BYTES):
+            parts.append(part)
+            size += len(part)
+            if size > self._max_bytes:
+                raise ValueError(f"response larger than {self._max_bytes} bytes")
+            if time.monotonic() > end:
+                raise TimeoutError(f"timed out: no whole response in {self._seconds:g} s")
+        if response.length:
+            raise http.client.IncompleteRead(b"", response.length)
+        return b"".join(parts)
+
+
+def _check_peer(connection: http.client.HTTPConnection) -> None:
+    """Refuse a connection to an address that is not public, before anything is asked there."""
+    address = connection.sock.getpeername()[0]
+    if not ipaddress.ip_address(address.partition("%")[0]).is_global:
+        connection.close()
+        raise OSError("private address")
+
+
+class _PublicHTTP(http.client.HTTPConnection):
+    def connect(self) -> None:
+        super().connect()
+        _check_peer(self)
+
+
+class _PublicHTTPS(http.client.HTTPSConnection):
+    def connect(self) -> None:
+        super().connect()
+        _check_peer(self)
+
+
+class _HTTP(urllib.request.HTTPHandler):
+    def __init__(self, kind: type[http.client.HTTPConnection]) -> None:
+        super().__init__()
+        self._kind = kind
+
+    def http_open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(self._kind, request)
+
+
+class _HTTPS(urllib.request.HTTPSHandler):
+    def __init__(self, kind: type[http.client.HTTPSConnection]) -> None:
+        super().__init__()
+        self._kind = kind
+
+    def https_open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(self._kind, request)
+
+
+def opener(max_bytes: int, seconds: float, private: bool) -> urllib.request.OpenerDirector:
+    """An opener for http and https alone: no file:, no ftp:, no data:.
+
+    Args:
+        max_bytes: of a response.
+        seconds: for a whole response, beyond the timeout of a single read.
+        private: whether addresses that are not public are allowed. Where a proxy is configured it
+            is the proxy that connects, and whose rules count.
+    """
+    plain, tls = http.client.HTTPConnection, http.client.HTTPSConnection
+    if not private and not urllib.request.getproxies():
+        plain, tls = _PublicHTTP, _PublicHTTPS
+    made = urllib.request.OpenerDirector()
+    for handler in (
+        urllib.request.ProxyHandler(),
+        urllib.request.UnknownHandler(),
+        _HTTP(plain),
+        _HTTPS(tls),
+        urllib.request.HTTPDefaultErrorHandler(),
+        urllib.request.HTTPRedirectHandler(),
+        urllib.request.HTTPErrorProcessor(),
+        Bounded(max_bytes, seconds),
+    ):
+        made.add_handler(handler)
+    return made
+
+
+def _end_with_parent() -> None:
+    """End the whole process group when the pipe to whoever started it breaks: it was killed."""
+    # Past the buffer, whose lock this thread would hold when the process ends.
+    while os.read(sys.stdin.fileno(), 1):
+        pass
+    os.killpg(os.getpgrp(), signal.SIGKILL)
+
+
+def main(request: Path) -> None:
+    """Run img2dataset with the arguments in a JSON file."""
+    arguments: dict[str, Any] = json.loads(request.read_text(encoding="utf-8"))
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    from img2dataset import download
+
+    download(**arguments)
+
+
+if __name__ in ("__main__", "__mp_main__"):
+    urllib.request.install_opener(opener(**json.loads(os.environ[LIMITS])))
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
