@@ -27,8 +27,6 @@ LIMITS = "CURATE_DOWNLOAD_LIMITS"
 
 READ_BYTES = 1 << 16
 
-Kinds = tuple[type[http.client.HTTPConnection], type[http.client.HTTPSConnection]]
-
 
 class Bounded(urllib.request.BaseHandler):
     """Lets a response have so many bytes and seconds, whatever `read` is called for."""
@@ -61,24 +59,19 @@ class Bounded(urllib.request.BaseHandler):
         return b"".join(parts)
 
 
-def _check_peer(connection: http.client.HTTPConnection) -> None:
-    """Refuse a connection to an address that is not public, before anything is asked there."""
-    address = connection.sock.getpeername()[0]
-    if not ipaddress.ip_address(address.partition("%")[0]).is_global:
-        connection.close()
-        raise OSError("private address")
-
-
 class _PublicHTTP(http.client.HTTPConnection):
+    """A connection that ends, before anything is asked, if its other end is not public."""
+
     def connect(self) -> None:
         super().connect()
-        _check_peer(self)
+        address = self.sock.getpeername()[0]
+        if not ipaddress.ip_address(address.partition("%")[0]).is_global:
+            self.close()
+            raise OSError("private address")
 
 
-class _PublicHTTPS(http.client.HTTPSConnection):
-    def connect(self) -> None:
-        super().connect()
-        _check_peer(self)
+class _PublicHTTPS(http.client.HTTPSConnection, _PublicHTTP):
+    """The same below TLS, whose `connect` calls the other's first."""
 
 
 class _HTTP(urllib.request.HTTPHandler):
@@ -108,7 +101,8 @@ def opener(max_bytes: int, seconds: float, private: bool) -> urllib.request.Open
         private: whether addresses that are not public are allowed. Where a proxy is configured it
             is the proxy that connects, and whose rules count.
     """
-    plain, tls = http.client.HTTPConnection, http.client.HTTPSConnection
+    plain: type[http.client.HTTPConnection] = http.client.HTTPConnection
+    tls: type[http.client.HTTPSConnection] = http.client.HTTPSConnection
     if not private and not urllib.request.getproxies():
         plain, tls = _PublicHTTP, _PublicHTTPS
     made = urllib.request.OpenerDirector()
