@@ -60,6 +60,7 @@ FAULTS: dict[str, tuple[str, Answer]] = {
     "/page.jpg": ("not_an_image", Answer(b"<html>buy this domain</html>")),
     "/empty.jpg": ("not_an_image", Answer(b"")),
     "/opted-out.jpg": ("opted_out", Answer(BROKEN, headers={"X-Robots-Tag": "noai"})),
+    "/bomb.png": ("too_large", Answer(encode(Image.new("L", (3000, 3000)), "PNG"))),
     "/huge.jpg": ("too_many_bytes", Answer(bytes(1_000_001))),
 }
 UNFETCHED = {
@@ -139,7 +140,7 @@ def write_tables(story: Story) -> None:
         "reference": {"samples": 90},
         "rules": {"all": [{"image_informativeness": {"drop_lowest": 0.12}}]},
         "output": {"run_dir": str(story.folder / "run")},
-        "limits": {"member_bytes": 1_000_000},
+        "limits": {"member_bytes": 1_000_000, "image_pixels": 4_000_000},
         "compute": {"workers": 1, "embedders": 1},
     }
     story.path.write_text(yaml.safe_dump(tree))
@@ -155,7 +156,7 @@ def pairs_of(tar: Path) -> Iterator[tuple[str, str, bytes]]:
 
 
 def stop_it(story: Story) -> None:
-    """Start `curate download`, and press Ctrl-C when a shard is done and no answer comes any more."""
+    """Start `curate download`; press Ctrl-C when a shard is done and no answer comes any more."""
     environment = {**os.environ, "COLUMNS": "100"}
     command = [sys.executable, "-m", "curate.cli", "download", str(story.path)]
     with subprocess.Popen(
@@ -214,12 +215,12 @@ def test_every_url_is_accounted_for(story: Story) -> None:
     downloaded = story.outcome.downloaded
     assert downloaded is not None
     account = downloaded.account
-    assert account.listed == len(story.captions) + len(story.reasons) == 105
+    assert account.listed == len(story.captions) + len(story.reasons) == 106
     assert account.downloaded == len(story.captions)
     assert account.failed == dict(Counter(story.reasons.values()))
     assert downloaded.shards == 4
     table = pq.read_table(story.shards / "_download" / "accounts.parquet")
-    assert sum(table["urls"].to_pylist()) == 105
+    assert sum(table["urls"].to_pylist()) == 106
     assert set(table["shard"].to_pylist()) == {f"{i:05d}" for i in range(4)}
     # 404s were asked for again, as told.
     assert story.web.asked["/gone-1.jpg"] >= 2

@@ -1,1 +1,1 @@
-"""`curate download`: tables of URLs to shards, with img2dataset as the engine in a process apart."""
+"""`curate download`: tables of URLs to shards, with img2dataset as the engine."""

@@ -58,6 +58,9 @@ _OF_PICTURES: Final[Mapping[str, str]] = {
     "aspect ratio too large": "aspect_ratio",
 }
 
+_BOMB: Final = "CV_IO_MAX_IMAGE_PIXELS"
+"""What OpenCV says of pictures beyond `limits.image_pixels`."""
+
 _COMPILED: Final = tuple((re.compile(p, re.IGNORECASE), reason) for p, reason in _WORDINGS)
 
 ACCOUNT_SCHEMA: Final = pa.schema(
@@ -78,6 +81,8 @@ def reason_of(status: str, message: str | None) -> str:
     """
     told = message or ""
     if status == FAILED_TO_RESIZE:
+        if _BOMB in told:
+            return "too_large"
         return _OF_PICTURES.get(told, "not_an_image")
     if (found := _HTTP.match(told)) is not None:
         return f"http_{found[1]}"

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 LIMITS = "CURATE_DOWNLOAD_LIMITS"
-"""Environment variable with `Limits` as JSON: the workers inherit it."""
+"""Environment variable with the arguments of `bound` as JSON: the workers inherit it."""
 
 READ_BYTES = 1 << 16
 
@@ -120,6 +120,12 @@ def opener(max_bytes: int, seconds: float, private: bool) -> urllib.request.Open
     return made
 
 
+def bound(max_bytes: int, seconds: float, private: bool, pixels: int) -> None:
+    """Bound what this process fetches, see `opener`, and the pixels of pictures that it decodes."""
+    urllib.request.install_opener(opener(max_bytes, seconds, private))
+    os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"] = str(pixels)  # read when OpenCV is imported
+
+
 def _end_with_parent() -> None:
     """End the whole process group when the pipe to whoever started it breaks: it was killed."""
     # Past the buffer, whose lock this thread would hold when the process ends.
@@ -138,7 +144,7 @@ def main(request: Path) -> None:
 
 
 if __name__ in ("__main__", "__mp_main__"):
-    urllib.request.install_opener(opener(**json.loads(os.environ[LIMITS])))
+    bound(**json.loads(os.environ[LIMITS]))
 
 if __name__ == "__main__":
     main(Path(sys.argv[1]))

@@ -57,7 +57,7 @@ def run_engine(
 
     Args:
         arguments: of `img2dataset.download`, JSON-ready.
-        limits: of `engine.opener`.
+        limits: of `engine.bound`.
         request: file for the arguments.
         log: file that its prints are added to.
         activity: anything that differs when work went on since it was last asked for.

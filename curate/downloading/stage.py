@@ -93,6 +93,7 @@ def download(config: Config) -> Downloaded:
             "max_bytes": config.limits.member_bytes,
             "seconds": section.deadline,
             "private": section.allow_private_addresses,
+            "pixels": config.limits.image_pixels,
         }
         work = _Work(section, store, log, limits, known)
         begin = time.monotonic()

@@ -55,6 +55,8 @@ FAILED, UNUSABLE = "failed_to_download", "failed_to_resize"
         (UNUSABLE, "Image decoding error", "not_an_image"),
         (UNUSABLE, "OpenCV(4.14.0) error: (-215:Assertion failed) !buf.empty()", "not_an_image"),
         (UNUSABLE, "image too small", "too_small"),
+        (UNUSABLE, "image area too large", "too_large"),
+        (UNUSABLE, "error: (-215) pixels <= CV_IO_MAX_IMAGE_PIXELS in function", "too_large"),
     ],
 )
 def test_wordings_become_reasons(status: str, message: str | None, reason: str) -> None:

@@ -54,7 +54,7 @@ def test_a_redirect_is_followed(served: Web) -> None:
 def test_bytes_and_seconds_are_bounded(served: Web) -> None:
     with pytest.raises(ValueError, match="response larger than 1000 bytes"):
         fetch(served.put("/large", Answer(bytes(1001))))
-    with pytest.raises(TimeoutError, match="no whole response in 0.2 s"):
+    with pytest.raises(TimeoutError, match=r"no whole response in 0\.2 s"):
         fetch(served.put("/drip", Answer(bytes(100), drip=0.05)), seconds=0.2)
     with pytest.raises(TimeoutError):
         fetch(served.put("/slow", Answer(b"late", delay=1.5)))

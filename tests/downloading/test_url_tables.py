@@ -201,7 +201,7 @@ def test_tables_of_one_pool_have_captions_all_or_none(tmp_path: Path) -> None:
     one = write(tmp_path, "csv")
     other = tmp_path / "other.csv"
     other.write_text("url,uid\nu,v\n")
-    with pytest.raises(ConfigError, match="only one of .* has a caption column"):
+    with pytest.raises(ConfigError, match=r"only one of .* has a caption column"):
         stage_into(tmp_path, one, other)
 
 
