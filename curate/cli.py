@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from curate import __version__, reporting
+from curate import __version__, reporting, starting
 from curate.checking import check_run, check_subset, open_store
 from curate.config import Config, load_config
 from curate.errors import ConfigError, CurateError, VerificationError
@@ -24,7 +24,6 @@ from curate.terminal import print_traceback
 app = typer.Typer(
     name="curate",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode="markdown",
     pretty_exceptions_show_locals=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -279,9 +278,13 @@ def demo(
     report(prepared, out)
 
 
+app.command()(starting.init)
+app.command()(starting.schema)
+
+
 def _version(value: bool) -> None:
     if value:
-        out.print(f"curate {__version__}")
+        out.print(f"curate {__version__}\n{reporting.environment()}", soft_wrap=True)
         raise typer.Exit
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -30,6 +33,15 @@ POOR_R2 = 0.8
 def console(**options: Any) -> Console:
     """A console that shows text as it is: no `:cat:` becomes a picture, no number a colour."""
     return Console(highlight=False, emoji=False, **options)
+
+
+def environment() -> str:
+    """What a report of a bug should say of Python, machine and packages, on one line."""
+    told = [f"Python {platform.python_version()}", f"{platform.system()} {platform.machine()}"]
+    for package in ("torch", "open_clip_torch", "ray", "pyarrow"):
+        with suppress(PackageNotFoundError):
+            told.append(f"{package} {version(package)}")
+    return ", ".join(told)
 
 
 def counts_table(counts: Counts, title: str) -> Table:

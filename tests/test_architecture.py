@@ -41,6 +41,7 @@ LEVELS = {
     "curate.jobs": ENTRY,
     "curate.reporting": ENTRY,
     "curate.status_page": ENTRY,
+    "curate.starting": ENTRY,
     "curate.checking": ENTRY,
     "curate.__main__": ENTRY,
     "jobs": ENTRY,

@@ -46,11 +46,15 @@ class DownloadConfig(Frozen):
     number_sample_per_shard: PositiveInt = 10_000
     """Rows of a table that become one shard, failed ones included."""
     image_size: PositiveInt = 512
+    """Pixels of the side that resize_mode speaks of."""
     resize_mode: Literal["no", "border", "keep_ratio", "keep_ratio_largest", "center_crop"] = (
         "keep_ratio_largest"
     )
+    """How pictures become that size; keep_ratio_largest bounds the longer side."""
     resize_only_if_bigger: bool = True
+    """Leave smaller pictures as they are."""
     encode_format: Literal["jpg", "png", "webp"] = "jpg"
+    """Of the pictures in the shards."""
     encode_quality: Annotated[Int, Field(ge=0, le=100)] | None = None
     """Null is 95 for jpg and webp, and zlib's level 6 for png."""
     processes_count: Auto | PositiveInt = "auto"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import field_validator, model_validator
+from pydantic import ConfigDict, field_validator, model_validator
 
 from curate.config.base import Frozen
 from curate.config.download import DownloadConfig, default_folder
@@ -36,23 +36,41 @@ from curate.schema import (
 ScoreColumn = Literal[ALL_SCORES]  # type: ignore[valid-type]  # as in rules
 
 
+def _download_gives_input(schema: dict[str, Any]) -> None:
+    schema["required"].remove("input")
+    schema["anyOf"] = [{"required": ["input"]}, {"required": ["download"]}]
+
+
 class Config(Frozen):
     """One run."""
 
+    model_config = ConfigDict(json_schema_extra=_download_gives_input)
+
     download: DownloadConfig | None = None
+    """Tables of URLs that are fetched first; null downloads nothing."""
     model: ModelConfig = ModelConfig()
+    """Which contrastive model embeds the pairs, and how."""
     input: InputConfig
+    """Where the pairs are; may be left out beside download."""
     reference: ReferenceConfig = ReferenceConfig()
+    """The sample that means and covariances are fitted on."""
     scores: tuple[ScoreColumn, ...] = SCORE_COLUMNS
     """Scores that must be in the output. Those of SCORE_COLUMNS cost next to nothing beside the
     embedding and are always written, those of COSTLY_COLUMNS only when listed."""
     baselines: BaselinesConfig = BaselinesConfig()
+    """What the scores of other methods, where listed under scores, compare with."""
     rules: Rules = Rules(all=())
+    """What a sample must satisfy to be kept."""
     sweep: SweepConfig | None = None
+    """Many rule sets that `curate sweep` decides together."""
     output: OutputConfig
+    """Where results go."""
     compute: ComputeConfig = ComputeConfig()
+    """How much of the machine or cluster is used."""
     limits: LimitsConfig = LimitsConfig()
+    """What a single sample may ask of us, and what is tolerated."""
     paper: PaperConfig = PaperConfig()
+    """What `curate paper` compares and measures; the other commands do not read it."""
 
     @model_validator(mode="before")
     @classmethod
