@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from curate import rules, subsets
 from curate.config import Config
-from curate.errors import ConfigError, RunDirError
+from curate.errors import RunDirError
 from curate.kept_samples import KeptSamples, ScoredSamples
 from curate.manifest import IDENTITY, Counts
 from curate.pipeline.cluster import Cluster, cluster
@@ -37,8 +37,6 @@ from curate.workspace import (
 
 def run_download(config: Config) -> Outcome:
     """Download what the section `download` names, into shards."""
-    if config.download is None:
-        raise ConfigError("download: there is no such section; name the tables of URLs under it")
     work, outcome = _begin(config)
     _download(work, outcome)
     return outcome

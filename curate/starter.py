@@ -178,8 +178,12 @@ def _default(place: str, field: FieldInfo) -> Any:
 
 def _flow(value: Any) -> str:
     """A value on one line."""
-    text = yaml.safe_dump(value, default_flow_style=True, width=10_000, allow_unicode=True)
-    return text.removesuffix("...\n").strip()
+    told: dict[str, Any] = {"default_flow_style": True, "width": 10_000}
+    text = str(yaml.safe_dump(value, allow_unicode=True, **told))
+    # PyYAML reads some characters otherwise than it writes them: those are written in escapes.
+    if yaml.safe_load(text) != value:
+        text = str(yaml.safe_dump(value, **told))
+    return text.removesuffix("...\n").removesuffix("\n")
 
 
 def _dumped(tree: Mapping[str, Any]) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic_core import PydanticUndefined
 from test_cli import call
@@ -86,6 +86,7 @@ def uncommented(block: str) -> str:
     return "\n".join(re.sub(r"^  # (\w+: )", r"  \1", line) for line in lines)
 
 
+@settings(deadline=None, max_examples=40)
 @given(st.text(min_size=1), st.text(min_size=1))
 def test_any_name_of_a_pool_is_quoted_as_it_must(pool: str, run_dir: str) -> None:
     text = starter("shards", "run.yaml", pool, run_dir=run_dir)

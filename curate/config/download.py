@@ -41,6 +41,8 @@ class DownloadConfig(Frozen):
     uid_col: ColumnName | None = "auto"
     """Column of the uids, 32 hex digits; auto takes uid if there is one. Else curate derives them
     from shard and key."""
+    uids: Annotated[str, Field(min_length=1)] | None = None
+    """Fetch only the rows of a subset: a uids.npy, such as that of a run over the metadata."""
     save_additional_columns: tuple[ColumnName, ...] = ()
     """Further columns that go into each sample's json and the sidecar."""
     number_sample_per_shard: PositiveInt = 10_000
@@ -89,6 +91,8 @@ class DownloadConfig(Frozen):
             )
         if len(set(self.column_names)) != len(self.column_names):
             raise ValueError("download.column_names: name every column once")
+        if self.uids is not None and self.uid_col is None:
+            raise ValueError("download.uids needs the uids of the tables; remove download.uid_col")
         if own := sorted(set(self.options) & set(type(self).model_fields)):
             raise ValueError(f"download.options.{own[0]}: write it as download.{own[0]}")
         return self

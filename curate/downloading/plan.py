@@ -28,9 +28,11 @@ FREE: Final = (
     "timeout",
     "deadline",
     "retries",
+    "uids",
     "options",
 )
-"""Settings that may change between two runs; of `options` see FREE_OPTIONS."""
+"""Settings that may change between two runs; of `options` see FREE_OPTIONS, of `uids` it is the
+content that counts."""
 
 FREE_OPTIONS: Final = frozenset({"max_shard_retry", "user_agent_token"})
 
@@ -79,10 +81,16 @@ class Plan:
         return sum(math.ceil(table.rows / self.per_shard) for table in self.tables)
 
 
-def settings_of(config: DownloadConfig) -> dict[str, Any]:
-    """What shards depend on, JSON-ready."""
+def settings_of(config: DownloadConfig, chosen: str | None) -> dict[str, Any]:
+    """What shards depend on, JSON-ready.
+
+    Args:
+        config: the section.
+        chosen: fingerprint of the uids that are meant; None if all of them are.
+    """
     settings = config.model_dump(mode="json", exclude=set(FREE))
     kept = {name: value for name, value in config.options.items() if name not in FREE_OPTIONS}
+    settings |= {} if chosen is None else {"uids": chosen}
     return settings | {f"options.{name}": value for name, value in sorted(kept.items())}
 
 

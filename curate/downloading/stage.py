@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import posixpath
 import shutil
 import tempfile
 import time
@@ -35,13 +36,16 @@ from curate.downloading.plan import (
 )
 from curate.downloading.process import STALLED_SECONDS, StalledError, run_engine
 from curate.downloading.readers import explained
-from curate.downloading.staging import Columns, Staged, stage
+from curate.downloading.staging import Staged, stage
 from curate.downloading.tables import Table, list_tables
-from curate.errors import AccountingError, DownloadError, OutputError
+from curate.errors import AccountingError, ConfigError, DownloadError, OutputError
 from curate.listing import REQUESTS_AT_ONCE
+from curate.numerics.keys import UidArray
 from curate.outputs import Store
+from curate.places import anchored
 from curate.prefetch import prefetched
 from curate.progress import Task, progress
+from curate.uids_file import read_uids
 
 LOGGER: Final = logging.getLogger(__name__)
 
@@ -75,11 +79,13 @@ def download(config: Config) -> Downloaded:
         AccountingError: the URLs do not balance.
     """
     section = config.download
-    assert section is not None  # commands ask for nothing else
+    if section is None:
+        raise ConfigError("download: there is no such section; name the tables of URLs under it")
     check_options(section.options)
     tables = list_tables(_places(section), section.format)
     store = Store(config.download_folder)
-    settings = settings_of(section)
+    chosen, subset = (None, None) if section.uids is None else _uids_of(section.uids)
+    settings = settings_of(section, subset)
     check_settings(store, settings)
     marks = [_fingerprint(table) for table in tables]
     before = check_tables(store, marks)
@@ -97,14 +103,14 @@ def download(config: Config) -> Downloaded:
         }
         work = _Work(section, store, log, limits, known)
         begin = time.monotonic()
-        staged, columns = stage(tables, section, needed_columns(section), staging)
+        staged = stage(tables, section, needed_columns(section), staging, chosen)
         planned = (
             PlannedTable(table.url, mark, rows)
             for table, mark, rows in zip(tables, marks, staged.rows, strict=True)
         )
         plan = Plan(settings, tuple(planned), section.number_sample_per_shard, digits)
         write_plan(store, plan)
-        _fetch(work, plan, staged, columns, staging)
+        _fetch(work, plan, staged, staging)
         return Downloaded(
             store.url, plan.files(), total(work.accounts.values()), time.monotonic() - begin
         )
@@ -112,6 +118,16 @@ def download(config: Config) -> Downloaded:
 
 def _places(section: DownloadConfig) -> str | list[str]:
     return section.urls if isinstance(section.urls, str) else list(section.urls)
+
+
+def _uids_of(place: str) -> tuple[UidArray, str]:
+    """The uids of a subset, and what tells them from others. Raises ConfigError."""
+    folder, name = posixpath.split(anchored(place, None))
+    try:
+        uids = read_uids(Store(folder), name, "give the uids.npy of a subset")
+        return uids, Table(posixpath.join(folder, name), "npy").fingerprint()
+    except (OutputError, OSError, ValueError, ImportError) as exc:
+        raise ConfigError(f"download.uids: {exc}") from exc
 
 
 def _fingerprint(table: Table) -> str:
@@ -141,7 +157,7 @@ def _folders(config: Config, store: Store) -> Iterator[tuple[Path, Path]]:
 # --- fetching ---------------------------------------------------------------------------------
 
 
-def _fetch(work: _Work, plan: Plan, staged: Staged, columns: Columns, staging: Path) -> None:
+def _fetch(work: _Work, plan: Plan, staged: Staged, staging: Path) -> None:
     sizes = plan.shards()
     _remove_unfinished(work.store, [shard for shard in sizes if shard not in work.accounts])
     _read_new_accounts(work, sizes)
@@ -153,10 +169,11 @@ def _fetch(work: _Work, plan: Plan, staged: Staged, columns: Columns, staging: P
             work.store.url,
             staged.url_col,
             staged.caption_col,
-            columns.kept,
+            staged.kept,
         )
         watch = _Watch(work.store, todo)
-        task = Task("download", len(todo), unit="urls", before=len(sizes) - len(todo))
+        before = len(sizes) - len(todo)
+        task = Task("download", len(todo), unit="URLs", before=before, lost="failed")
         with progress(task, watch.counts):
             _run_until_done(work, request, staging.parent / "request.json", watch)
         _read_new_accounts(work, sizes)

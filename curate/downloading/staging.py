@@ -10,7 +10,7 @@ import logging
 import math
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,8 +20,11 @@ import pyarrow.parquet as pq
 from curate.config import DownloadConfig
 from curate.downloading.readers import Dialect, batches, column_names, explained
 from curate.downloading.tables import FIELD, Table
-from curate.errors import ConfigError
+from curate.errors import ConfigError, NumericsError
+from curate.numerics.keys import UidArray
 from curate.places import is_local
+from curate.uid_columns import uids_of
+from curate.uids_file import contains
 
 LOGGER: Final = logging.getLogger(__name__)
 
@@ -65,12 +68,13 @@ class Staged:
 
     Attributes:
         rows: of every table.
-        url_col, caption_col: as the staged files call them.
+        url_col, caption_col, kept: as the staged files call them; `kept` are the others.
     """
 
     rows: tuple[int, ...]
     url_col: str
     caption_col: str | None
+    kept: tuple[str, ...]
 
 
 def find_columns(
@@ -95,7 +99,9 @@ def find_columns(
         None if config.caption_col is None else _chosen(names, config.caption_col, CAPTION_NAMES)
     )
     uid = None if config.uid_col is None else _chosen(names, config.uid_col, (UID,))
-    found = Columns(url, caption, uid, tuple(dict.fromkeys(others)))
+    found = Columns(url, caption, uid, ())
+    further = [name for name in dict.fromkeys(others) if name not in found.texts]
+    found = replace(found, others=tuple(further))
     if missing := [name for name in (*found.texts, *found.others) if name not in names]:
         raise ConfigError(f"{FIELD}: {place} has no column {missing[0]!r}; it has {listed}")
     return found
@@ -111,8 +117,12 @@ def _chosen(names: Sequence[str], asked: str, usual: Sequence[str]) -> str | Non
 
 
 def stage(
-    tables: Sequence[Table], config: DownloadConfig, others: Sequence[str], folder: Path
-) -> tuple[Staged, Columns]:
+    tables: Sequence[Table],
+    config: DownloadConfig,
+    others: Sequence[str],
+    folder: Path,
+    chosen: UidArray | None = None,
+) -> Staged:
     """Link or copy tables into a folder, in their order.
 
     Args:
@@ -120,50 +130,63 @@ def stage(
         config: which columns are meant.
         others: further columns that are needed.
         folder: an empty one.
+        chosen: UID [n], ascending: the rows that are meant; all of them if None.
 
     Raises:
         ConfigError: a table cannot be read, or has no such columns.
     """
     dialect = Dialect(config.column_names, config.quoting)
-    names = [column_names(table, dialect) for table in tables]
+    found = _find_all(tables, config, others, dialect)
+    first = found[0]
+    if chosen is not None and first.uid is None:
+        raise ConfigError(f"download.uids: {tables[0].url} has no uids; give download.uid_col")
+    if chosen is None and _can_be_linked(tables, found):
+        rows = tuple(_link(table, folder / f"{i:09d}.parquet") for i, table in enumerate(tables))
+        return Staged(rows, first.url, first.caption, first.kept)
+    copied = []
+    for i, (table, columns) in enumerate(zip(tables, found, strict=True)):
+        read = batches(table, columns.texts, columns.others, dialect)
+        if chosen is not None:
+            read = _only(chosen, read, columns, table)
+        copied.append(_copy(read, columns, config.number_sample_per_shard, folder / f"{i:09d}"))
+    return Staged(tuple(copied), URL, None if first.caption is None else CAPTION, first.kept)
+
+
+def _find_all(
+    tables: Sequence[Table], config: DownloadConfig, others: Sequence[str], dialect: Dialect
+) -> list[Columns]:
+    """The columns of every table; all of them have captions, or uids, or none has."""
     found = [
-        find_columns(its, config, others, table.url)
-        for its, table in zip(names, tables, strict=True)
+        find_columns(column_names(table, dialect), config, others, table.url) for table in tables
     ]
-    columns = found[0]
-    _check_alike(tables, found)
-    if columns.caption is None:
+    for table, columns in zip(tables, found, strict=True):
+        for what in ("caption", "uid"):
+            if (getattr(columns, what) is None) != (getattr(found[0], what) is None):
+                raise ConfigError(
+                    f"{FIELD}: only one of {tables[0].url} and {table.url} has a {what} column;"
+                    f" give download.{what}_col, or null for none"
+                )
+    if found[0].caption is None:
         LOGGER.warning(
             "%s has no caption column: every pair will be rejected as missing_caption; give"
             " download.caption_col",
             tables[0].url,
         )
-    if len(set(found)) == 1 and all(_can_be_linked(table, columns) for table in tables):
-        rows = tuple(_link(table, folder / f"{i:09d}.parquet") for i, table in enumerate(tables))
-        return Staged(rows, columns.url, columns.caption), columns
-    rows = tuple(
-        _copy(table, its, dialect, config.number_sample_per_shard, folder / f"{i:09d}")
-        for i, (table, its) in enumerate(zip(tables, found, strict=True))
-    )
-    return Staged(rows, URL, None if columns.caption is None else CAPTION), columns
+    return found
 
 
-def _check_alike(tables: Sequence[Table], found: Sequence[Columns]) -> None:
-    for table, its in zip(tables, found, strict=True):
-        for what in ("caption", "uid"):
-            if (getattr(its, what) is None) != (getattr(found[0], what) is None):
-                raise ConfigError(
-                    f"{FIELD}: only one of {tables[0].url} and {table.url} has a {what} column;"
-                    f" give download.{what}_col, or null for none"
-                )
-
-
-def _can_be_linked(table: Table, columns: Columns) -> bool:
-    if table.format != "parquet" or not is_local(table.url) or columns.uid not in (None, UID):
+def _can_be_linked(tables: Sequence[Table], found: Sequence[Columns]) -> bool:
+    """Whether img2dataset can take the tables as they are."""
+    if len(set(found)) > 1 or found[0].uid not in (None, UID):
         return False
-    with explained(table):
-        schema = pq.read_schema(table.url)
-    return all(_is_text(schema.field(name).type) for name in columns.texts)
+    if not all(table.format == "parquet" and is_local(table.url) for table in tables):
+        return False
+    for table in tables:
+        with explained(table):
+            schema = pq.read_schema(table.url)
+        if not all(_is_text(schema.field(name).type) for name in found[0].texts):
+            return False
+    return True
 
 
 def _is_text(kind: pa.DataType) -> bool:
@@ -177,11 +200,22 @@ def _link(table: Table, place: Path) -> int:
     return rows
 
 
-def _copy(table: Table, columns: Columns, dialect: Dialect, per_shard: int, place: Path) -> int:
-    """Copy the columns of a table into files place-00000.parquet, ...; returns the rows."""
+def _only(
+    chosen: UidArray, read: Iterator[pa.RecordBatch], columns: Columns, table: Table
+) -> Iterator[pa.RecordBatch]:
+    """The rows whose uid is among the chosen ones. Raises ConfigError for a uid that is none."""
+    for batch in read:
+        try:
+            uids = uids_of(batch.column(columns.uid))
+        except NumericsError as exc:
+            raise ConfigError(f"download.uids: {table.url}: {exc}; repair the table") from exc
+        yield batch.filter(pa.array(contains(chosen, uids)))
+
+
+def _copy(read: Iterator[pa.RecordBatch], columns: Columns, per_shard: int, place: Path) -> int:
+    """Write batches of the columns to files place-00000.parquet, ...; returns the rows."""
     size = per_shard * math.ceil(COPIED_ROWS / per_shard)
     names = [URL, *([] if columns.caption is None else [CAPTION]), *columns.kept]
-    read = batches(table, columns.texts, columns.others, dialect)
     rows, left = 0, 0
     writer: Any = None
     try:

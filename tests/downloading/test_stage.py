@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import fsspec
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -18,7 +19,8 @@ from curate.config import Config, parse_config
 from curate.downloading import stage
 from curate.downloading.accounts import Account, Downloaded
 from curate.downloading.process import StalledError
-from curate.errors import DownloadError, RunDirError
+from curate.errors import ConfigError, DownloadError, RunDirError
+from curate.numerics.keys import parse_uids
 from curate.outputs import Store
 from curate.shards import list_shards
 
@@ -86,9 +88,9 @@ def write(path: Path, name: str, rows: int, bad: int = 0) -> None:
     path.write_text("url,caption\n" + "".join(f"{url},caption {i}\n" for i, url in enumerate(urls)))
 
 
-def configured(folder: Path, **settings: Any) -> Config:
-    download = {"urls": str(folder / "*.csv"), "number_sample_per_shard": PER_SHARD, **settings}
-    return parse_config({"download": download, "output": {"run_dir": str(folder / "run")}})
+def configured(place: Path, **settings: Any) -> Config:
+    download = {"urls": str(place / "*.csv"), "number_sample_per_shard": PER_SHARD, **settings}
+    return parse_config({"download": download, "output": {"run_dir": str(place / "run")}})
 
 
 def stage_files(store: Store) -> set[str]:
@@ -164,9 +166,7 @@ def test_shards_that_are_left_out_are_an_error_and_no_input(
     write(tmp_path / "a.csv", "a", 12)
     config = configured(tmp_path)
     stand_in.left_out = {1}
-    with pytest.raises(
-        DownloadError, match=r"left out 1 of 3 shards, 00001 first; see .*img2dataset"
-    ):
+    with pytest.raises(DownloadError, match="left out 1 of 3 shards, 00001 first; see"):
         stage.download(config)
     assert [shard.id for shard in list_shards(str(config.input.shards))] == ["00000", "00002"]
     stand_in.left_out = set()
@@ -213,6 +213,40 @@ def test_shards_may_go_to_an_object_store(tmp_path: Path, stand_in: StandIn) -> 
         "plan.json",
     }
     assert stage.download(config).seconds == 0
+
+
+def test_only_the_rows_of_a_subset_are_fetched(tmp_path: Path, stand_in: StandIn) -> None:
+    uids = [f"{i * 7919:032x}" for i in range(30)]
+    rows = [{"url": f"http://a.example/{uid}", "text": "x", "uid": uid.upper()} for uid in uids]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "a.parquet")
+    kept = uids[3::4]
+    np.save(tmp_path / "uids.npy", np.sort(parse_uids(kept)))
+    settings = {"urls": str(tmp_path / "a.parquet"), "uids": str(tmp_path / "uids.npy")}
+    config = configured(tmp_path, **settings)
+    assert stage.download(config).account == Account(len(kept), len(kept), {})
+    assert stand_in.fetched == [f"http://a.example/{uid}" for uid in kept]
+    assert stage.download(config).seconds == 0
+    np.save(tmp_path / "uids.npy", np.sort(parse_uids(uids[:3])))
+    with pytest.raises(RunDirError, match=r"download\.uids was "):
+        stage.download(config)
+    for wrong, told in (
+        ({"uids": str(tmp_path / "none.npy")}, r"download\.uids: .*none\.npy is missing"),
+        ({"uids": str(tmp_path / "a.parquet")}, r"download\.uids: .*a\.parquet holds no uids"),
+    ):
+        with pytest.raises(ConfigError, match=told):
+            stage.download(configured(tmp_path, **{**settings, **wrong}))
+
+
+def test_a_subset_takes_tables_with_uids(tmp_path: Path, stand_in: StandIn) -> None:
+    np.save(tmp_path / "uids.npy", parse_uids(["0" * 32]))
+    write(tmp_path / "a.csv", "a", 3)
+    with pytest.raises(ConfigError, match=r"download\.uids: .*a\.csv has no uids"):
+        stage.download(configured(tmp_path, uids=str(tmp_path / "uids.npy")))
+    (tmp_path / "a.csv").write_text("url,uid\nu,12\n")
+    with pytest.raises(ConfigError, match=r"download\.uids: .*a\.csv: .*32 hex"):
+        stage.download(configured(tmp_path, uids=str(tmp_path / "uids.npy")))
+    with pytest.raises(ConfigError, match=r"download\.uids needs the uids"):
+        configured(tmp_path, uids="uids.npy", uid_col=None)
 
 
 def test_an_empty_table_gives_no_shard(tmp_path: Path, stand_in: StandIn) -> None:

@@ -63,7 +63,7 @@ def stage_into(
     place = folder / "staged"
     place.mkdir()
     tables = list_tables(list(config.urls), config.format)
-    return stage(tables, config, others, place)[0], staged(place)
+    return stage(tables, config, others, place), staged(place)
 
 
 # --- formats ----------------------------------------------------------------------------------
@@ -113,6 +113,12 @@ def test_parquet_is_linked_where_it_can_be_and_copied_where_not(tmp_path: Path) 
     numbered = [{"url": "u", "caption": "c", "id": 7}]
     found, rows = stage_into(other, write(other, "parquet", numbered), uid_col="id")
     assert rows == [{"url": "u", "caption": "c", "uid": "7"}]
+
+
+def test_columns_that_are_kept_anyway_may_be_listed(tmp_path: Path) -> None:
+    found, rows = stage_into(tmp_path, write(tmp_path, "csv"), others=("uid", "n", "caption", "n"))
+    assert found.kept == ("uid", "n")
+    assert rows == ROWS
 
 
 def test_copies_are_cut_at_whole_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
