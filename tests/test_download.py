@@ -5,6 +5,7 @@ One story, told once: a download that is stopped, gone on with by `curate run`, 
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -61,6 +62,7 @@ FAULTS: dict[str, tuple[str, Answer]] = {
     "/empty.jpg": ("not_an_image", Answer(b"")),
     "/opted-out.jpg": ("opted_out", Answer(BROKEN, headers={"X-Robots-Tag": "noai"})),
     "/bomb.png": ("too_large", Answer(encode(Image.new("L", (3000, 3000)), "PNG"))),
+    "/replaced.jpg": ("wrong_hash", Answer(BROKEN)),
     "/huge.jpg": ("too_many_bytes", Answer(bytes(1_000_001))),
 }
 UNFETCHED = {
@@ -121,9 +123,11 @@ def write_tables(story: Story) -> None:
         story.reasons[uid] = reason
         rows.insert(5 * i, {"url": url, "text": f"caption {i}", "uid": uid})
     for row in rows:
-        row["similarity"] = 0.5
-    pq.write_table(pa.Table.from_pylist(rows[:75]), story.folder / "a.parquet")
-    pcsv.write_csv(pa.Table.from_pylist(rows[75:]), story.folder / "b.csv")
+        answer = story.web.answers.get(f"/{row['url'].rpartition('/')[2]}", Answer())
+        expected = b"another" if "replaced" in row["url"] else answer.body
+        row |= {"similarity": 0.5, "digest": hashlib.sha256(expected).hexdigest()}
+    pq.write_table(pa.Table.from_pylist(rows[:77]), story.folder / "a.parquet")
+    pcsv.write_csv(pa.Table.from_pylist(rows[77:]), story.folder / "b.csv")
     tree = {
         "download": {
             "urls": [str(story.folder / "a.parquet"), str(story.folder / "b.csv")],
@@ -135,7 +139,7 @@ def write_tables(story: Story) -> None:
             "deadline": 1,
             "retries": 1,
             "allow_private_addresses": True,
-            "options": {"min_image_size": 8},
+            "options": {"min_image_size": 8, "verify_hash": ["digest", "sha256"]},
         },
         "reference": {"samples": 90},
         "rules": {"all": [{"image_informativeness": {"drop_lowest": 0.12}}]},
@@ -215,12 +219,12 @@ def test_every_url_is_accounted_for(story: Story) -> None:
     downloaded = story.outcome.downloaded
     assert downloaded is not None
     account = downloaded.account
-    assert account.listed == len(story.captions) + len(story.reasons) == 106
+    assert account.listed == len(story.captions) + len(story.reasons) == 107
     assert account.downloaded == len(story.captions)
     assert account.failed == dict(Counter(story.reasons.values()))
     assert downloaded.shards == 4
     table = pq.read_table(story.shards / "_download" / "accounts.parquet")
-    assert sum(table["urls"].to_pylist()) == 106
+    assert sum(table["urls"].to_pylist()) == 107
     assert set(table["shard"].to_pylist()) == {f"{i:05d}" for i in range(4)}
     # 404s were asked for again, as told.
     assert story.web.asked["/gone-1.jpg"] >= 2

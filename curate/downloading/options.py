@@ -103,11 +103,14 @@ def check_options(given: Mapping[str, Any]) -> None:
 
 def needed_columns(config: DownloadConfig) -> tuple[str, ...]:
     """Further columns of the tables that are kept, or that an option speaks of."""
+    return tuple(dict.fromkeys([*config.save_additional_columns, *_spoken_of(config)]))
+
+
+def _spoken_of(config: DownloadConfig) -> list[str]:
+    """Columns that options name; img2dataset itself puts these with what it keeps."""
     boxes, hashes = config.options.get("bbox_col"), config.options.get("verify_hash")
-    spoken_of = [boxes] if boxes else []
-    if isinstance(hashes, Sequence) and hashes:
-        spoken_of.append(hashes[0])
-    return tuple(dict.fromkeys([*config.save_additional_columns, *spoken_of]))
+    found = [boxes] if boxes else []
+    return [*found, hashes[0]] if isinstance(hashes, Sequence) and hashes else found
 
 
 def shard_digits(config: DownloadConfig) -> int:
@@ -141,7 +144,7 @@ def arguments(
         "output_format": "webdataset",
         "url_col": url_col,
         "caption_col": caption_col,
-        "save_additional_columns": list(kept) or None,
+        "save_additional_columns": [c for c in kept if c not in _spoken_of(config)] or None,
         "encode_quality": config.quality,
         "processes_count": _processes(config),
         "thread_count": _threads(config),

@@ -54,12 +54,13 @@ class Table:
     def fingerprint(self) -> str:
         """sha256 (hex) of size, begin and end. Raises what the driver raises."""
         fs, path = filesystem_of(self.url)
-        size = int(fs.size(path))
+        size = int(fs.size(path) or 0)  # some servers do not tell
         digest = hashlib.sha256(str(size).encode())
         with fs.open(path, "rb") as file:
             digest.update(file.read(ENDS))
-            file.seek(max(size - ENDS, 0))
-            digest.update(file.read(ENDS))
+            if size > ENDS and file.seekable():
+                file.seek(max(size - ENDS, ENDS))
+                digest.update(file.read(ENDS))
         return digest.hexdigest()
 
 
@@ -94,12 +95,19 @@ def _locate(spec: str, chosen: str) -> Iterator[str]:
             yield from (name for name, _ in glob(url, FIELD))
             continue
         check_protocol(url, FIELD)
-        if _is_folder(url):
+        if _is_http(url) or (find_format(url) is not None and _is_file(url)):
+            yield url
+        elif _is_folder(url):
             yield from _in_folder(url, chosen)
         elif _is_file(url):
             yield url
         else:
             raise ConfigError(f"{FIELD}: {url!r} does not exist; check the path")
+
+
+def _is_http(url: str) -> bool:
+    """Whether it is on a web server: drivers that look for a folder there read the whole file."""
+    return url.startswith(("http://", "https://"))
 
 
 def _is_file(url: str) -> bool:

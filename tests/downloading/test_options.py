@@ -87,11 +87,12 @@ def test_what_img2dataset_is_called_with() -> None:
         timeout=3,
         encode_format="png",
         processes_count=2,
-        options={"oom_shard_count": 8, "bbox_col": "faces"},
+        options={"oom_shard_count": 8, "bbox_col": "faces", "verify_hash": ["digest", "sha256"]},
         save_additional_columns=("sim",),
     )
-    assert needed_columns(config) == ("sim", "faces")
-    found = arguments(config, "/t", "/f", "URL", "TEXT", ("uid", "sim"))
+    assert needed_columns(config) == ("sim", "faces", "digest")
+    # It puts those of options with the others by itself.
+    found = arguments(config, "/t", "/f", "URL", "TEXT", ("uid", "sim", "faces", "digest"))
     assert json.loads(json.dumps(found)) == found
     assert set(found) <= set(known_options())
     expected = {

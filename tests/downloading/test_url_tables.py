@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from url_server import Answer, web
 
 from curate.config import DownloadConfig
 from curate.downloading.readers import BATCH_ROWS, Dialect, batches, column_names
@@ -254,6 +255,20 @@ def test_places_without_tables_are_refused(
         list_tables(spec)
     with pytest.raises(ConfigError, match="named twice"):
         list_tables(["mixed/a.csv", "mixed/*.csv"])
+
+
+def test_tables_may_lie_on_a_web_server(tmp_path: Path) -> None:
+    with web() as served:
+        body = write(tmp_path, "csv").read_bytes()
+        url = served.put("/urls.csv?version=2", Answer(body, kind="text/csv"))
+        (table,) = list_tables(url)
+        assert table == Table(url, "csv")
+        assert column_names(table, Dialect()) == ("url", "caption", "uid", "n")
+        read = batches(table, ["url"], [], Dialect())
+        assert [row["url"] for batch in read for row in batch.to_pylist()] == [
+            row["url"] for row in ROWS
+        ]
+        assert table.fingerprint() == table.fingerprint()
 
 
 def test_formats_are_told_by_names() -> None:
