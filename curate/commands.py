@@ -120,7 +120,7 @@ def _download(work: Workspace, outcome: Outcome) -> None:
 def _fit(work: Workspace, ray: Cluster, outcome: Outcome) -> None:
     config = work.config
     if config.input.over_images:
-        shards = listed(config.input.shards)
+        shards = _shards(config)
         ray.connect_importing("torch")
         from curate.pipeline.score_pool import fit_pool
 
@@ -134,7 +134,7 @@ def _fit(work: Workspace, ray: Cluster, outcome: Outcome) -> None:
 
 def _score(work: Workspace, ray: Cluster, outcome: Outcome) -> None:
     if work.config.input.over_images:
-        shards = listed(work.config.input.shards)
+        shards = _shards(work.config)
         left = _left_to_score(work, shards)
         todo = [shard for shard in shards if shard.id in left]
         if todo or not work.store.exists(IDENTITY):
@@ -150,6 +150,13 @@ def _score(work: Workspace, ray: Cluster, outcome: Outcome) -> None:
             from curate.pipeline.part_pool import score_parts
 
             score_parts(work, parts, wanted, ray, outcome)
+
+
+def _shards(config: Config) -> tuple[Shard, ...]:
+    from curate.downloading.stage import require_finished
+
+    require_finished(config)
+    return listed(config.input.shards)
 
 
 def _left_to_score(work: Workspace, shards: Sequence[Shard]) -> frozenset[str]:

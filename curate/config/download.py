@@ -101,3 +101,8 @@ class DownloadConfig(Frozen):
 def default_folder(run_dir: str) -> str:
     """Where the shards of a run go that names no folder."""
     return f"{run_dir.rstrip('/')}/{DEFAULT_FOLDER}"
+
+
+def downloaded_shards(folder: str) -> str:
+    """The shards that a download leaves in a folder, as `input.shards` names them."""
+    return f"{folder.rstrip('/')}/*.tar"

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import ConfigDict, field_validator, model_validator
 
 from curate.config.base import Frozen
-from curate.config.download import DownloadConfig, default_folder
+from curate.config.download import DownloadConfig, default_folder, downloaded_shards
 from curate.config.paper import PaperConfig
 from curate.config.rules import Rules, rule_columns
 from curate.config.sections import (
@@ -86,7 +86,7 @@ class Config(Frozen):
             folder = default_folder(str(output["run_dir"]))
         if not isinstance(folder, str):
             return value
-        return {**value, "input": {**given, "shards": f"{folder.rstrip('/')}/*.tar"}}
+        return {**value, "input": {**given, "shards": downloaded_shards(folder)}}
 
     @field_validator("scores")
     @classmethod
@@ -144,6 +144,13 @@ class Config(Frozen):
         """Where `curate download` writes."""
         named = self.download.folder if self.download is not None else None
         return default_folder(self.output.run_dir) if named is None else named.rstrip("/")
+
+    @property
+    def reads_download(self) -> bool:
+        """Whether the shards of the input are those that `curate download` writes."""
+        return self.download is not None and self.input.shards == downloaded_shards(
+            self.download_folder
+        )
 
     @property
     def costly_scores(self) -> tuple[str, ...]:

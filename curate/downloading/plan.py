@@ -6,7 +6,6 @@ folder can be gone on with as long as the tables it was made of come first, and 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
@@ -62,11 +61,6 @@ class Plan:
     per_shard: int
     shard_digits: int
 
-    @property
-    def rows(self) -> int:
-        """Of all tables."""
-        return sum(table.rows for table in self.tables)
-
     def shards(self) -> dict[str, int]:
         """Name -> rows of every shard, in their order."""
         sizes = [
@@ -75,10 +69,6 @@ class Plan:
             for begin in range(0, table.rows, self.per_shard)
         ]
         return {f"{i:0{self.shard_digits}d}": size for i, size in enumerate(sizes)}
-
-    def files(self) -> int:
-        """How many shards there are."""
-        return sum(math.ceil(table.rows / self.per_shard) for table in self.tables)
 
 
 def settings_of(config: DownloadConfig, chosen: str | None) -> dict[str, Any]:
@@ -116,7 +106,9 @@ def write_plan(store: Store, plan: Plan) -> None:
 def check_settings(store: Store, settings: Mapping[str, Any]) -> None:
     """Refuse a folder that was begun with other settings. Raises RunDirError."""
     begun = read_plan(store)
-    before = settings if begun is None else begun[0]
+    # Settings that there were not yet stood, as it were, at their defaults.
+    defaults = settings_of(DownloadConfig(urls="-"), None)
+    before = settings if begun is None else defaults | begun[0]
     changes = [
         f"download.{key} was {before.get(key)!r} and is {settings.get(key)!r} now"
         for key in sorted({*before, *settings})

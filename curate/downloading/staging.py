@@ -116,48 +116,22 @@ def _chosen(names: Sequence[str], asked: str, usual: Sequence[str]) -> str | Non
     return None
 
 
-def stage(
-    tables: Sequence[Table],
-    config: DownloadConfig,
-    others: Sequence[str],
-    folder: Path,
-    chosen: UidArray | None = None,
-) -> Staged:
-    """Link or copy tables into a folder, in their order.
+def find_all(
+    tables: Sequence[Table], config: DownloadConfig, others: Sequence[str]
+) -> list[Columns]:
+    """The columns of every table; all of them have captions, or uids, or none has.
 
     Args:
         tables: at least one.
         config: which columns are meant.
         others: further columns that are needed.
-        folder: an empty one.
-        chosen: UID [n], ascending: the rows that are meant; all of them if None.
 
     Raises:
         ConfigError: a table cannot be read, or has no such columns.
     """
-    dialect = Dialect(config.column_names, config.quoting)
-    found = _find_all(tables, config, others, dialect)
-    first = found[0]
-    if chosen is not None and first.uid is None:
-        raise ConfigError(f"download.uids: {tables[0].url} has no uids; give download.uid_col")
-    if chosen is None and _can_be_linked(tables, found):
-        rows = tuple(_link(table, folder / f"{i:09d}.parquet") for i, table in enumerate(tables))
-        return Staged(rows, first.url, first.caption, first.kept)
-    copied = []
-    for i, (table, columns) in enumerate(zip(tables, found, strict=True)):
-        read = batches(table, columns.texts, columns.others, dialect)
-        if chosen is not None:
-            read = _only(chosen, read, columns, table)
-        copied.append(_copy(read, columns, config.number_sample_per_shard, folder / f"{i:09d}"))
-    return Staged(tuple(copied), URL, None if first.caption is None else CAPTION, first.kept)
-
-
-def _find_all(
-    tables: Sequence[Table], config: DownloadConfig, others: Sequence[str], dialect: Dialect
-) -> list[Columns]:
-    """The columns of every table; all of them have captions, or uids, or none has."""
     found = [
-        find_columns(column_names(table, dialect), config, others, table.url) for table in tables
+        find_columns(column_names(table, _dialect(config)), config, others, table.url)
+        for table in tables
     ]
     for table, columns in zip(tables, found, strict=True):
         for what in ("caption", "uid"):
@@ -166,6 +140,8 @@ def _find_all(
                     f"{FIELD}: only one of {tables[0].url} and {table.url} has a {what} column;"
                     f" give download.{what}_col, or null for none"
                 )
+    if config.uids is not None and found[0].uid is None:
+        raise ConfigError(f"download.uids: {tables[0].url} has no uids; give download.uid_col")
     if found[0].caption is None:
         LOGGER.warning(
             "%s has no caption column: every pair will be rejected as missing_caption; give"
@@ -173,6 +149,41 @@ def _find_all(
             tables[0].url,
         )
     return found
+
+
+def _dialect(config: DownloadConfig) -> Dialect:
+    return Dialect(config.column_names, config.quoting)
+
+
+def stage(
+    tables: Sequence[Table],
+    found: Sequence[Columns],
+    config: DownloadConfig,
+    folder: Path,
+    chosen: UidArray | None = None,
+) -> Staged:
+    """Link or copy tables into a folder, in their order.
+
+    Args:
+        tables, found: and their columns, from `find_all`.
+        config: how they are written, and become shards.
+        folder: an empty one.
+        chosen: UID [n], ascending: the rows that are meant; all of them if None.
+
+    Raises:
+        ConfigError: a table cannot be read.
+    """
+    first = found[0]
+    if chosen is None and _can_be_linked(tables, found):
+        rows = tuple(_link(table, folder / f"{i:09d}.parquet") for i, table in enumerate(tables))
+        return Staged(rows, first.url, first.caption, first.kept)
+    copied = []
+    for i, (table, columns) in enumerate(zip(tables, found, strict=True)):
+        read = batches(table, columns.texts, columns.others, _dialect(config))
+        if chosen is not None:
+            read = _only(chosen, read, columns, table)
+        copied.append(_copy(read, columns, config.number_sample_per_shard, folder / f"{i:09d}"))
+    return Staged(tuple(copied), URL, None if first.caption is None else CAPTION, first.kept)
 
 
 def _can_be_linked(tables: Sequence[Table], found: Sequence[Columns]) -> bool:

@@ -15,7 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from curate.config import Config, parse_config
+from curate import commands
+from curate.config import Config, InputConfig, parse_config
 from curate.downloading import stage
 from curate.downloading.accounts import Account, Downloaded
 from curate.downloading.process import StalledError
@@ -247,6 +248,46 @@ def test_a_subset_takes_tables_with_uids(tmp_path: Path, stand_in: StandIn) -> N
         stage.download(configured(tmp_path, uids=str(tmp_path / "uids.npy")))
     with pytest.raises(ConfigError, match=r"download\.uids needs the uids"):
         configured(tmp_path, uids="uids.npy", uid_col=None)
+
+
+def test_half_a_download_is_no_pool(tmp_path: Path, stand_in: StandIn) -> None:
+    write(tmp_path / "a.csv", "a", 12)
+    config = configured(tmp_path)
+    with pytest.raises(RunDirError, match="is not downloaded yet"):
+        commands.run_score(config)
+    stand_in.left_out = {1}
+    with pytest.raises(DownloadError):
+        stage.download(config)
+    with pytest.raises(RunDirError, match="run `curate download` first"):
+        commands.run_fit(config)
+    stand_in.left_out = set()
+    stage.download(config)
+    stage.require_finished(config)
+    elsewhere = config.model_copy(update={"input": InputConfig(shards="other/*.tar")})
+    stage.require_finished(elsewhere)
+
+
+def test_settings_that_are_new_stand_at_their_defaults(tmp_path: Path, stand_in: StandIn) -> None:
+    write(tmp_path / "a.csv", "a", 3)
+    stage.download(configured(tmp_path))
+    path = tmp_path / "run/download/_download/plan.json"
+    plan = json.loads(path.read_text())
+    del plan["settings"]["quoting"]
+    path.write_text(json.dumps(plan))
+    assert stage.download(configured(tmp_path)).shards == 1
+    with pytest.raises(RunDirError, match=r"download\.quoting was True and is False now"):
+        stage.download(configured(tmp_path, quoting=False))
+    path.write_text("[]")
+    with pytest.raises(RunDirError, match="is no plan of a download"):
+        stage.download(configured(tmp_path))
+
+
+def test_what_is_refused_leaves_nothing_behind(tmp_path: Path, stand_in: StandIn) -> None:
+    write(tmp_path / "a.csv", "a", 3)
+    with pytest.raises(ConfigError, match="has no column 'link'"):
+        stage.download(configured(tmp_path, url_col="link"))
+    assert not (tmp_path / "run").exists()
+    assert stand_in.calls == []
 
 
 def test_an_empty_table_gives_no_shard(tmp_path: Path, stand_in: StandIn) -> None:

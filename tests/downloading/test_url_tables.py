@@ -17,7 +17,7 @@ from url_server import Answer, web
 
 from curate.config import DownloadConfig
 from curate.downloading.readers import BATCH_ROWS, Dialect, batches, column_names
-from curate.downloading.staging import find_columns, stage
+from curate.downloading.staging import find_all, find_columns, stage
 from curate.downloading.tables import Table, find_format, list_tables
 from curate.errors import ConfigError
 
@@ -64,7 +64,8 @@ def stage_into(
     place = folder / "staged"
     place.mkdir()
     tables = list_tables(list(config.urls), config.format)
-    return stage(tables, config, others, place), staged(place)
+    found = find_all(tables, config, others)
+    return stage(tables, found, config, place), staged(place)
 
 
 # --- formats ----------------------------------------------------------------------------------
