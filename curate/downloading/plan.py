@@ -104,8 +104,14 @@ def write_plan(store: Store, plan: Plan) -> None:
 
 
 def check_settings(store: Store, settings: Mapping[str, Any]) -> None:
-    """Refuse a folder that was begun with other settings. Raises RunDirError."""
+    """Refuse a folder of another kind, or begun with other settings. Raises RunDirError."""
     begun = read_plan(store)
+    if begun is None and (others := store.names("", ".tar")):
+        # What is half-written is removed: it must not be someone else's.
+        raise RunDirError(
+            f"{store} holds {others[0]}, which no `curate download` left; choose another"
+            " download.folder, or give the shards as input.shards"
+        )
     # Settings that there were not yet stood, as it were, at their defaults.
     defaults = settings_of(DownloadConfig(urls="-"), None)
     before = settings if begun is None else defaults | begun[0]

@@ -282,6 +282,16 @@ def test_settings_that_are_new_stand_at_their_defaults(tmp_path: Path, stand_in:
         stage.download(configured(tmp_path))
 
 
+def test_shards_of_others_are_left_alone(tmp_path: Path, stand_in: StandIn) -> None:
+    write(tmp_path / "a.csv", "a", 3)
+    (tmp_path / "pool").mkdir()
+    (tmp_path / "pool/00000.tar").write_bytes(b"mine")
+    with pytest.raises(RunDirError, match=r"holds 00000\.tar, which no `curate download` left"):
+        stage.download(configured(tmp_path, folder=str(tmp_path / "pool")))
+    assert (tmp_path / "pool/00000.tar").read_bytes() == b"mine"
+    assert stand_in.calls == []
+
+
 def test_what_is_refused_leaves_nothing_behind(tmp_path: Path, stand_in: StandIn) -> None:
     write(tmp_path / "a.csv", "a", 3)
     with pytest.raises(ConfigError, match="has no column 'link'"):
