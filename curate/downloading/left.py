@@ -1,4 +1,4 @@
-"""Shards as img2dataset leaves them: finished ones and their accounts, and what a stop cut short."""
+"""Shards as img2dataset leaves them: finished ones, their accounts, and what a stop cut short."""
 
 from __future__ import annotations
 
