@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from curate import __version__, looking, reporting
+from curate import __version__, looking, reporting, starting
 from curate.config import Config, load_config
 from curate.errors import CurateError
 from curate.stopping import INTERRUPTED, TERMINATED, Terminated
@@ -18,7 +18,6 @@ from curate.terminal import print_traceback
 app = typer.Typer(
     name="curate",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode="markdown",
     pretty_exceptions_show_locals=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -63,6 +62,17 @@ def finish(config: Config, command: str) -> None:
     reporting.print_outcome(out, outcome)
     if code:
         raise typer.Exit(code)
+
+
+@app.command()
+def download(config: ConfigPath, override: Overrides = None) -> None:
+    """Download the URLs under `download` into shards, by img2dataset; finished ones are skipped.
+
+    `curate run` does this first by itself. Needs `pip install 'curate[download]'`.
+
+    Example: `curate download configs/download.yaml --set download.thread_count=64`
+    """
+    _stage(config, override, "download")
 
 
 @app.command()
@@ -121,7 +131,7 @@ def run(
     override: Overrides = None,
     samples_per_shard: SamplesPerShard = None,
 ) -> None:
-    """Fit, score, select and filter in one go, skipping what is already done.
+    """Download, fit, score, select and filter in one go, skipping what is already done.
 
     Example: `curate run configs/first.yaml --set output.run_dir=runs/second`
     """
@@ -176,13 +186,16 @@ def demo(
     report(prepared, out)
 
 
-for command in (looking.status, looking.report, looking.explain, looking.verify):
+for command in (
+    *(looking.status, looking.report, looking.explain, looking.verify),
+    *(starting.init, starting.schema),
+):
     app.command()(command)
 
 
 def _version(value: bool) -> None:
     if value:
-        out.print(f"curate {__version__}")
+        out.print(f"curate {__version__}\n{reporting.environment()}", soft_wrap=True)
         raise typer.Exit
 
 

@@ -35,6 +35,13 @@ from curate.workspace import (
 )
 
 
+def run_download(config: Config) -> Outcome:
+    """Download what the section `download` names, into shards."""
+    work, outcome = _begin(config)
+    _download(work, outcome)
+    return outcome
+
+
 def run_fit(config: Config) -> Outcome:
     """Fit the Reference, unless it is there already."""
     with _on_cluster(config) as (work, ray, outcome):
@@ -68,11 +75,13 @@ def run_filter(config: Config) -> Outcome:
 
 
 def run_all(config: Config) -> Outcome:
-    """Fit, score, select and filter, skipping what is done.
+    """Download if so configured, fit, score, select and filter, skipping what is done.
 
     A pool that comes without its images is not filtered until `input.shards` says where they are.
     """
     with _on_cluster(config) as (work, ray, outcome):
+        if config.download is not None:
+            _download(work, outcome)
         _score(work, ray, outcome)
         _select(work, outcome)
         if config.input.shards is not None:
@@ -100,10 +109,18 @@ def _on_cluster(config: Config) -> Iterator[tuple[Workspace, Cluster, Outcome]]:
         work.store.sweep()
 
 
+def _download(work: Workspace, outcome: Outcome) -> None:
+    from curate.downloading.stage import download
+
+    outcome.downloaded = download(work.config)
+    if outcome.downloaded.seconds:
+        outcome.seconds["download"] = outcome.downloaded.seconds
+
+
 def _fit(work: Workspace, ray: Cluster, outcome: Outcome) -> None:
     config = work.config
     if config.input.over_images:
-        shards = listed(config.input.shards)
+        shards = _shards(config)
         ray.connect_importing("torch")
         from curate.pipeline.score_pool import fit_pool
 
@@ -117,7 +134,7 @@ def _fit(work: Workspace, ray: Cluster, outcome: Outcome) -> None:
 
 def _score(work: Workspace, ray: Cluster, outcome: Outcome) -> None:
     if work.config.input.over_images:
-        shards = listed(work.config.input.shards)
+        shards = _shards(work.config)
         left = _left_to_score(work, shards)
         todo = [shard for shard in shards if shard.id in left]
         if todo or not work.store.exists(IDENTITY):
@@ -133,6 +150,13 @@ def _score(work: Workspace, ray: Cluster, outcome: Outcome) -> None:
             from curate.pipeline.part_pool import score_parts
 
             score_parts(work, parts, wanted, ray, outcome)
+
+
+def _shards(config: Config) -> tuple[Shard, ...]:
+    from curate.downloading.stage import require_finished
+
+    require_finished(config)
+    return listed(config.input.shards)
 
 
 def _left_to_score(work: Workspace, shards: Sequence[Shard]) -> frozenset[str]:
@@ -249,4 +273,12 @@ def _subset_to_filter(work: Workspace) -> Subset:
     return subsets.materialise(work.run, subset, sample)
 
 
-__all__ = ["Outcome", "run_all", "run_filter", "run_fit", "run_score", "run_select"]
+__all__ = [
+    "Outcome",
+    "run_all",
+    "run_download",
+    "run_filter",
+    "run_fit",
+    "run_score",
+    "run_select",
+]

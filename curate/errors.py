@@ -11,6 +11,7 @@ field, says what was found there, and ends with the remedy.
     ├── ModelError         the model cannot be loaded or does not fit the request
     ├── ReferenceFileError a saved Reference cannot be used
     ├── TargetError        the target set that scores compare with cannot be used
+    ├── DownloadError      img2dataset failed, or left shards out
     ├── RunDirError        the run directory belongs to something else or lacks a stage
     ├── OutputError        an output could not be written whole
     ├── ResourceError      the machine or cluster is too small for the request
@@ -77,6 +78,10 @@ class TargetError(CurateError):
     """The target set that VAS and NormSim compare with is missing, damaged or does not fit."""
 
     exit_code = 2
+
+
+class DownloadError(CurateError):
+    """img2dataset ended with an error, or left shards out. What is finished stays."""
 
 
 class RunDirError(CurateError):

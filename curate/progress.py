@@ -45,6 +45,7 @@ class Task:
         items: what `shards` and `total` count.
         before: shards that earlier commands did; not in `total`.
         setup: of a stage that embeds.
+        lost: the word for what is read, but of no use.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Task:
     items: str = "shards"
     before: int = 0
     setup: Setup | None = None
+    lost: str = "rejected"
 
 
 class Recorder(Protocol):
@@ -156,7 +158,7 @@ def _parts(task: Task, counts: Snapshot, seconds: float, speed: Speed) -> Iterat
             share = f"{100 * counts.get('dropped', 0) / read:.1f} %"
             yield _Part(5, f"{share} dropped", f"{share} drop")
         share = f"{100 * counts.get('rejected', 0) / read:.1f} %"
-        yield _Part(6, f"{share} rejected", f"{share} rej")
+        yield _Part(6, f"{share} {task.lost}", f"{share} {task.lost[:3]}")
     if failed := counts.get("failed"):
         yield _Part(4, f"{failed} unreadable", f"{failed} unread")
     if alarms := counts.get("alarms"):

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from curate.downloading.accounts import Account
 from curate.manifest import Counts
 from curate.sweep.report import sweep_notes, sweep_table
 from curate.terminal import printable
@@ -31,31 +35,49 @@ def console(**options: Any) -> Console:
     return Console(highlight=False, emoji=False, **options)
 
 
+def environment() -> str:
+    """What a report of a bug should say of Python, machine and packages, on one line."""
+    told = [f"Python {platform.python_version()}", f"{platform.system()} {platform.machine()}"]
+    for package in ("torch", "open_clip_torch", "ray", "pyarrow"):
+        with suppress(PackageNotFoundError):
+            told.append(f"{package} {version(package)}")
+    return ", ".join(told)
+
+
 def counts_table(counts: Counts, title: str) -> Table:
     """Counts by reason, in numbers and per cent of what was read."""
+    kept = ("scored", counts.scored) if counts.kept is None else ("kept", counts.kept)
+    rows = [("read", counts.read, "bold"), (*kept, "green")]
+    rows += [(f"dropped: {reason}", number, "") for reason, number in counts.dropped.items()]
+    rows += [(f"rejected: {reason}", n, "yellow") for reason, n in counts.rejected.items()]
+    return _shares("samples", title, rows)
+
+
+def account_table(account: Account, title: str) -> Table:
+    """What became of URLs, in numbers and per cent of what the tables list."""
+    rows = [("listed", account.listed, "bold"), ("downloaded", account.downloaded, "green")]
+    rows += [(f"failed: {reason}", number, "yellow") for reason, number in account.failed.items()]
+    return _shares("URLs", title, rows)
+
+
+def _shares(what: str, title: str, rows: Sequence[tuple[str, int, str]]) -> Table:
+    """Names, numbers and styles as a table; shares are of the first row."""
     table = Table(title=shown(title), title_justify="left", show_edge=False)
-    table.add_column("samples")
+    table.add_column(what)
     table.add_column("number", justify="right")
     table.add_column("share", justify="right")
-
-    def row(name: str, number: int, style: str = "") -> None:
-        share = f"{100 * number / counts.read:.2f} %" if counts.read else "-"
+    whole = rows[0][1]
+    for name, number, style in rows:
+        share = f"{100 * number / whole:.2f} %" if whole else "-"
         table.add_row(shown(name), f"{number:,}", share, style=style)
-
-    row("read", counts.read, "bold")
-    if counts.kept is not None:
-        row("kept", counts.kept, "green")
-    else:
-        row("scored", counts.scored, "green")
-    for reason, number in counts.dropped.items():
-        row(f"dropped: {reason}", number)
-    for reason, number in counts.rejected.items():
-        row(f"rejected: {reason}", number, "yellow")
     return table
 
 
 def print_outcome(out: Console, outcome: Outcome) -> None:
     """Print what a command did and where its outputs are."""
+    if outcome.downloaded is not None:
+        shards = f"{outcome.downloaded.shards:,} downloaded shards"
+        out.print(account_table(outcome.downloaded.account, shards))
     if outcome.subset is not None:
         out.print(counts_table(outcome.subset.counts, f"subset {outcome.subset.summary['name']}"))
     if outcome.sweep is not None:
@@ -69,6 +91,8 @@ def print_outcome(out: Console, outcome: Outcome) -> None:
     _print_fidelity(out, outcome.fidelity)
     print_failures(out, outcome.unreadable)
     out.print(f"outputs: {shown(outcome.run_dir)}", soft_wrap=True)
+    if outcome.downloaded is not None:
+        out.print(f"downloaded shards: {shown(outcome.downloaded.folder)}", soft_wrap=True)
     if outcome.subset is not None:
         reasons = ", decisions/" if outcome.subset.summary["decisions"] else ""
         what = "what is kept, and why not" if reasons else "what is kept"

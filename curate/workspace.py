@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from curate.config import Config, Places, to_yaml
+from curate.downloading.accounts import Downloaded
 from curate.embedding_pools.layouts import (
     EMBEDDINGS_FIELD,
     METADATA_FIELD,
@@ -44,6 +45,7 @@ class Outcome:
         thresholds: what the Reference's sample says of the rules' fractions.
         fidelity: score -> R², slope and intercept of the exact Information Gain on it.
         sweep: what a sweep found.
+        downloaded: what became of the URLs, where the configuration has a section `download`.
     """
 
     run_dir: str
@@ -55,6 +57,7 @@ class Outcome:
     thresholds: tuple[Threshold, ...] = ()
     fidelity: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     sweep: SweepTables | None = None
+    downloaded: Downloaded | None = None
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,7 @@ LONGEST = (
     "paper/test_command.py",
     "test_pipeline.py",
     "test_bad_shards.py",
+    "test_download.py",
 )
 """Modules that take minutes begin first: side by side with the others, none is left to the end."""
 

@@ -45,6 +45,7 @@ LEVELS = {
     "curate.explain_page": ENTRY,
     "curate.carrying_out": ENTRY,
     "curate.api": ENTRY,
+    "curate.starting": ENTRY,
     "curate.checking": ENTRY,
     "curate.looking": ENTRY,
     "curate.__main__": ENTRY,

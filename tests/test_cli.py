@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import platform
 import re
 import signal
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,7 @@ from curate.errors import ShardError
 from curate.workspace import Outcome
 
 COMMANDS = ["fit", "score", "select", "filter", "sweep", "run", "paper", "status"]
-COMMANDS += ["explain", "report", "verify", "demo"]
+COMMANDS += ["explain", "report", "verify", "demo", "download", "init", "schema"]
 MINIMAL = {"input": {"shards": "none/*.tar"}, "output": {"run_dir": "runs/x"}}
 ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
@@ -91,7 +93,12 @@ def test_help_starts_in_a_moment_and_without_the_heavy_modules() -> None:
 
 
 def test_the_version_is_told(curate: Any) -> None:
-    assert curate("--version") == (0, f"curate {__version__}\n", "")
+    code, out, err = curate("--version")
+    assert (code, err) == (0, "")
+    first, second = out.splitlines()
+    assert first == f"curate {__version__}"
+    assert second.startswith(f"Python {platform.python_version()}, ")
+    assert f"ray {version('ray')}" in second
 
 
 def test_the_entry_point_is_a_program() -> None:

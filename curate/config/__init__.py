@@ -5,6 +5,7 @@ or a combination that cannot work raises `ConfigError`, which names the field, t
 found and what is allowed.
 """
 
+from curate.config.download import DownloadConfig
 from curate.config.paper import LabelledConfig, PaperConfig, VisualGenomeConfig
 from curate.config.reading import apply_overrides, digest, load_config, parse_config, to_yaml
 from curate.config.root import Config
@@ -28,6 +29,7 @@ __all__ = [
     "ComputeConfig",
     "Config",
     "Criteria",
+    "DownloadConfig",
     "EmbeddingKeys",
     "InputConfig",
     "LabelledConfig",

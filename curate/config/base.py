@@ -26,4 +26,7 @@ Auto = Literal["auto"]
 class Frozen(BaseModel):
     """A section: immutable, and unknown keys are errors."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    # What stands below a field describes it in the JSON schema and in `curate init`.
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", protected_namespaces=(), use_attribute_docstrings=True
+    )

@@ -31,25 +31,30 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as exc:
         raise ConfigError(f"{path}: cannot be read ({exc}); give the path of a YAML file") from exc
+    return load_text(text, str(path), overrides)
+
+
+def load_text(text: str, source: str, overrides: Sequence[str] = ()) -> Config:
+    """The same of a text that a source holds. Raises ConfigError."""
     try:
         tree = yaml.safe_load(text)
     except _YAML_ERRORS as exc:
-        raise ConfigError(f"{path}: not valid YAML: {exc}") from exc
+        raise ConfigError(f"{source}: not valid YAML: {exc}") from exc
     if not isinstance(tree, dict):
-        raise ConfigError(f"{path}: expected a mapping of sections such as `input:` and `output:`")
-    return parse_config(_plain(apply_overrides(tree, overrides), path), source=str(path))
+        raise ConfigError(f"{source}: expected a mapping of sections such as `input:`, `output:`")
+    return parse_config(_plain(apply_overrides(tree, overrides), source), source)
 
 
 # PyYAML lets the errors of dates that do not exist and of bottomless nesting through.
 _YAML_ERRORS = (yaml.YAMLError, ValueError, RecursionError)
 
 
-def _plain(tree: Mapping[str, Any], path: Path) -> dict[str, Any]:
+def _plain(tree: Mapping[str, Any], source: str) -> dict[str, Any]:
     """What JSON can hold: YAML's dates become text, loops and odd keys are refused."""
     try:
         return dict(json.loads(json.dumps(tree, default=str)))
     except (TypeError, ValueError, RecursionError) as exc:
-        raise ConfigError(f"{path}: {exc}; keys are words, and nothing contains itself") from exc
+        raise ConfigError(f"{source}: {exc}; keys are words, and nothing contains itself") from exc
 
 
 def parse_config(tree: Mapping[str, Any], source: str = "configuration") -> Config:

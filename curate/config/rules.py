@@ -17,10 +17,15 @@ class Criteria(Frozen):
     """What one column must satisfy; several criteria must all hold."""
 
     min: Annotated[Float, Field(allow_inf_nan=False)] | None = None
+    """Keep values from here up."""
     max: Annotated[Float, Field(allow_inf_nan=False)] | None = None
+    """Keep values up to here."""
     drop_lowest: Fraction | None = None
+    """Drop this share of the pool, the lowest values; exactly, ties are broken by uid."""
     keep_highest: Fraction | None = None
+    """Keep this share of the pool, the highest values."""
     of: Literal["pool", "reference"] = "pool"
+    """With a fraction: of the pool, or the quantile of the Reference's sample."""
     method: Literal["exact", "datacomp"] = "exact"
     """How a fraction becomes a cut. `exact` keeps or drops floor(n x fraction) samples to the last,
     ties broken by uid; `datacomp` keeps what DataComp's own baselines keep, ties included."""
@@ -57,7 +62,9 @@ class Rules(Frozen):
     """A conjunction (`all`) or disjunction (`any`) of column rules; groups may be nested."""
 
     all: tuple[RuleItem, ...] | None = None
+    """Every rule must pass."""
     any: tuple[RuleItem, ...] | None = None
+    """One rule must pass."""
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Rules:

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from curate.config.base import Float, Frozen, PositiveInt
 from curate.config.rules import Criteria, Rules
@@ -16,6 +16,11 @@ GridValue = Annotated[Float, Field(allow_inf_nan=False)] | None
 GRID_CRITERIA = ("min", "max", "drop_lowest", "keep_highest")
 
 
+def _names_are_rule_sets(schema: dict[str, Any]) -> None:
+    (of_a_name,) = schema["properties"]["baselines"]["patternProperties"].values()
+    schema["additionalProperties"] = dict(of_a_name)
+
+
 class SweepConfig(Frozen):
     """Rule sets by name, a grid of them, or both; every one becomes a subset.
 
@@ -23,7 +28,10 @@ class SweepConfig(Frozen):
     short for `rules: {strict: {all: [...]}}`.
     """
 
+    model_config = ConfigDict(json_schema_extra=_names_are_rule_sets)
+
     rules: dict[SubsetName, Rules] = Field(default_factory=dict)
+    """Name -> rules. `strict: {all: [...]}` directly under sweep is the same."""
     grid: dict[str, Annotated[tuple[GridValue, ...], Field(min_length=1)]] = Field(
         default_factory=dict
     )
@@ -32,6 +40,7 @@ class SweepConfig(Frozen):
     baselines: dict[SubsetName, Rules] = Field(default_factory=dict)
     """Subsets like the others, marked as what they are compared with."""
     max_subsets: PositiveInt = 200
+    """More are refused, since grids grow fast."""
     write_uids: bool = True
     """Write uids.npy for every subset: 16 bytes a kept sample. Without, `curate filter --subset`
     writes those of the chosen one."""
