@@ -17,6 +17,7 @@ from curate.config import Config, load_config
 from curate.errors import ConfigError, CurateError, VerificationError
 from curate.manifest import RunDir
 from curate.outputs import Store
+from curate.own_process import keep_imports, leave_out_pandas
 from curate.run_log import RunLog
 from curate.stopping import INTERRUPTED, TERMINATED, Terminated, terminable
 from curate.terminal import print_traceback
@@ -71,6 +72,7 @@ def finish(config: Config, command: str) -> None:
         from curate.sweep.command import run_sweep as run
     else:
         run = getattr(commands, f"run_{command}")
+    keep_imports()
     log = RunLog(Store(config.output.run_dir))
     try:
         with terminable(), log.command(command, config) as ended:
@@ -285,6 +287,7 @@ def _root(
 
 def main() -> None:
     """Entry point: errors that curate raises on purpose become one message and an exit code."""
+    leave_out_pandas()
     try:
         app()
     except CurateError as exc:

@@ -183,7 +183,8 @@ def _decode(store: Store) -> pa.Table:
     content, checksum = data[:-CHECKSUM_BYTES], data[-CHECKSUM_BYTES:]
     if hashlib.sha256(content).digest() != checksum:
         raise OutputError(f"{store.path(CACHE)} is damaged; delete it")
-    table = pq.read_table(pa.BufferReader(content))
+    with pq.ParquetFile(pa.BufferReader(content)) as parquet:  # `read_table` imports much more
+        table = parquet.read(use_threads=False)
     return table if table.schema.equals(ROWS, check_metadata=True) else ROWS.empty_table()
 
 

@@ -28,6 +28,7 @@ from curate.errors import OutputError
 from curate.hashing_file import EagerFile, HashingFile, refusals, sync_folder
 from curate.remote_file import RemoteFile
 from curate.retrying import is_missing, is_transient
+from curate.schema import REPEATING
 
 T = TypeVar("T")
 
@@ -316,5 +317,6 @@ def json_bytes(value: Any) -> bytes:
 def table_bytes(table: pa.Table, **options: Any) -> bytes:
     """A table as a Parquet file."""
     sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, **PARQUET_OPTIONS, **options)
+    repeating = [name for name in table.column_names if name in REPEATING]
+    pq.write_table(table, sink, **{"use_dictionary": repeating} | PARQUET_OPTIONS | options)
     return memoryview(sink.getvalue()).tobytes()
