@@ -48,7 +48,7 @@ def write_filtered(
     stem = f"{filtered_folder(kept.name)}/{plan.name}"
     tables: list[pa.Table] = []
     notes: dict[str, Any] = {}
-    with store.create(f"{stem}.tar", hashed=hashed) as sink:
+    with store.create(f"{stem}.tar", hashed=hashed, large=True) as sink:
         for piece in plan.pieces:
             rows, shard = kept.rows(store, piece), kept.source(store, piece.shard)
             _copy_samples(rows, shard, sink, kept.remedy(piece.shard))

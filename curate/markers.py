@@ -24,8 +24,9 @@ import pyarrow.parquet as pq
 from curate.errors import OutputError, RunDirError
 from curate.listing import REQUESTS_AT_ONCE
 from curate.manifest import STATE, Counts, Marker, RunDir
-from curate.outputs import Store, Written, table_bytes
+from curate.outputs import Store, Written
 from curate.prefetch import prefetched
+from curate.serialised import table_bytes
 
 LOGGER: Final = logging.getLogger(__name__)
 

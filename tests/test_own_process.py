@@ -20,7 +20,7 @@ def told(program: str) -> str:
 
 def test_arrays_and_files_leave_pandas_out() -> None:
     program = (
-        "import sys, pyarrow as pa; from curate.outputs import table_bytes; "
+        "import sys, pyarrow as pa; from curate.serialised import table_bytes; "
         "table_bytes(pa.table({'a': [1, None], 'b': ['x', 'y']})); print('pandas' in sys.modules)"
     )
     assert told(PREPARED + program) == "False"
