@@ -38,8 +38,8 @@ from speed.table import Row, markdown
 from speed.trees import Cost
 
 from curate import subsets
+from curate.direct_file import DirectFile
 from curate.filtering import write_filtered
-from curate.hashing_file import EagerFile
 from curate.kept_samples import ScoredSamples
 from curate.manifest import RunDir
 from curate.output_shards import OutputPlan, begin_outputs, plan_outputs
@@ -106,10 +106,12 @@ def copying_alone(folder: Path) -> Callable[[Path], None]:
         target = folder / "copied"
         target.mkdir()
         for shard, size, ranges in tars:
-            with open_shard(shard) as source, (target / shard.id).open("xb") as file:
-                sink = EagerFile(file)
+            sink = DirectFile(target / shard.id)
+            with open_shard(shard) as source:
                 sink.reserve(size)
                 copy_ranges(source, ranges, sink.write, "draw the pool again")
+            sink.flush()
+            sink.close()
 
     return copy
 

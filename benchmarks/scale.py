@@ -26,7 +26,8 @@ import fsspec
 from scale_s3 import serving
 
 from curate.manifest import IDENTITY, Counts, Marker, RunDir
-from curate.outputs import Store, Written, json_bytes
+from curate.outputs import Store, Written
+from curate.serialised import json_bytes
 from curate.shards import Shard, list_shards
 
 SAMPLES: Final = 10_000

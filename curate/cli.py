@@ -12,6 +12,7 @@ import typer
 from curate import __version__, looking, reporting, starting
 from curate.config import Config, load_config
 from curate.errors import CurateError
+from curate.own_process import keep_imports, leave_out_pandas
 from curate.stopping import INTERRUPTED, TERMINATED, Terminated
 from curate.terminal import print_traceback
 
@@ -51,6 +52,7 @@ def finish(config: Config, command: str) -> None:
     """Run a command and print its outcome; exits with 3 if shards could not be read."""
     from curate.carrying_out import carry_out  # Ray and torch take seconds to import
 
+    keep_imports()
     try:
         outcome, code = carry_out(config, command)
     except Terminated:
@@ -210,6 +212,7 @@ def _root(
 
 def main() -> None:
     """Entry point: errors that curate raises on purpose become one message and an exit code."""
+    leave_out_pandas()
     try:
         app()
     except CurateError as exc:

@@ -27,7 +27,7 @@ FAN_IN: Final = 64
 """Runs merged at once; with more, groups of them become longer runs first. At this number a block
 of a run is still a megabyte within MEMORY_BYTES, which a disk reads at full speed."""
 
-LEAST_BYTES: Final = 16 << 20
+LEAST_BYTES: Final = 8 << 20
 """Memory with which few rows are sorted; see `memory_for`."""
 
 SHARE: Final = 4
@@ -153,7 +153,7 @@ class ExternalSorter:
             if self._buffered == self._capacity:
                 self._runs.append(self._write(iter([self._sorted_buffer()])))
 
-    def merged(self, block_rows: int = 1 << 20) -> Iterator[Rows]:
+    def merged(self, block_rows: int = 1 << 16) -> Iterator[Rows]:
         """All rows in order, duplicates included, in blocks of at most `block_rows`.
 
         Raises:

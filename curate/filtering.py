@@ -48,7 +48,7 @@ def write_filtered(
     stem = f"{filtered_folder(kept.name)}/{plan.name}"
     tables: list[pa.Table] = []
     notes: dict[str, Any] = {}
-    with store.create(f"{stem}.tar", hashed=hashed) as sink:
+    with store.create(f"{stem}.tar", hashed=hashed, large=True) as sink:
         for piece in plan.pieces:
             rows, shard = kept.rows(store, piece), kept.source(store, piece.shard)
             _copy_samples(rows, shard, sink, kept.remedy(piece.shard))
@@ -60,8 +60,7 @@ def write_filtered(
     sidecar = concat_sidecars(tables)
     outputs = (
         Written(f"{stem}.tar", sink.size, sink.hexdigest()),
-        # Keys and uids are what fills it, and none of them repeats.
-        store.write_table(f"{stem}.parquet", sidecar, use_dictionary=False),
+        store.write_table(f"{stem}.parquet", sidecar),
         store.write_json(f"{stem}_stats.json", stats_of(plan.samples)),
     )
     marker = FilterMarker(plan.name, kept.identity, plan.samples, plan.pieces, notes, outputs)

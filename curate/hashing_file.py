@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, Final, Protocol
+from typing import BinaryIO, Final, Protocol, runtime_checkable
 
 from curate.errors import OutputError
 
@@ -36,6 +36,11 @@ class _Sink(Protocol):
     def write(self, data: bytes | memoryview, /) -> int: ...
 
 
+@runtime_checkable
+class _Reserving(Protocol):
+    def reserve(self, size: int, /) -> None: ...
+
+
 class HashingFile:
     """A write-only binary file that counts, and hashes unless told otherwise, what is written."""
 
@@ -56,8 +61,8 @@ class HashingFile:
         return len(data)
 
     def reserve(self, size: int) -> None:
-        """Have so many bytes that will be written put aside, where the disk can: see EagerFile."""
-        if isinstance(self._raw, EagerFile):
+        """Have so many bytes that will be written put aside, where the disk can: see DirectFile."""
+        if isinstance(self._raw, _Reserving):
             self._raw.reserve(size)
 
     def hexdigest(self) -> str | None:
@@ -90,18 +95,17 @@ class EagerFile:
             self._begun = self._size
         return len(data)
 
-    def reserve(self, size: int) -> None:
-        """Have blocks for so many more bytes allocated at once, which saves a fifth of the copying.
-
-        Where the file system cannot, or has no room, nothing happens: writing will tell.
-        """
-        # Not by `os.posix_fallocate`, which writes into every block where it is not supported.
-        if ALLOCATE is not None:
-            ALLOCATE(self._file.fileno(), KEEP_SIZE, self._size, size)
-
     def flush(self) -> None:
         """Hand what is buffered to the operating system."""
         self._file.flush()
+
+    def fileno(self) -> int:
+        """The descriptor."""
+        return self._file.fileno()
+
+    def close(self) -> None:
+        """Close it."""
+        self._file.close()
 
 
 @contextmanager

@@ -16,10 +16,11 @@ import pyarrow as pa
 from curate.config import digest
 from curate.errors import AccountingError, OutputError, RunDirError
 from curate.listing import REQUESTS_AT_ONCE
-from curate.outputs import Store, Written, table_bytes
+from curate.outputs import Store, Written
 from curate.prefetch import prefetched
 from curate.redact import redact
 from curate.schema import OK, REJECTIONS
+from curate.serialised import table_bytes
 from curate.shards import Shard
 
 MANIFEST: Final = "manifest.parquet"
@@ -171,8 +172,7 @@ class RunDir:
         """Record the shards of the run, in their order.
 
         Raises:
-            RunDirError: a shard that is scored was another file in an earlier run. One that could
-                not be read may have been repaired since.
+            RunDirError: a scored shard was another file before; an unreadable one may have been.
         """
         data = table_bytes(_manifest_of(shards))
         try:

@@ -24,8 +24,9 @@ import pyarrow.parquet as pq
 from curate.errors import OutputError, RunDirError
 from curate.listing import REQUESTS_AT_ONCE
 from curate.manifest import STATE, Counts, Marker, RunDir
-from curate.outputs import Store, Written, table_bytes
+from curate.outputs import Store, Written
 from curate.prefetch import prefetched
+from curate.serialised import table_bytes
 
 LOGGER: Final = logging.getLogger(__name__)
 
@@ -183,7 +184,8 @@ def _decode(store: Store) -> pa.Table:
     content, checksum = data[:-CHECKSUM_BYTES], data[-CHECKSUM_BYTES:]
     if hashlib.sha256(content).digest() != checksum:
         raise OutputError(f"{store.path(CACHE)} is damaged; delete it")
-    table = pq.read_table(pa.BufferReader(content))
+    with pq.ParquetFile(pa.BufferReader(content)) as parquet:  # `read_table` imports much more
+        table = parquet.read(use_threads=False)
     return table if table.schema.equals(ROWS, check_metadata=True) else ROWS.empty_table()
 
 

@@ -12,7 +12,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from curate.errors import OutputError
-from curate.outputs import Store, Written, json_bytes
+from curate.outputs import Store, Written
+from curate.serialised import json_bytes
 
 SIZES: Final = "sizes.json"
 META: Final = "meta.json"

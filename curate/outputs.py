@@ -24,14 +24,15 @@ import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
 from curate import listing, retrying
+from curate.direct_file import DirectFile
 from curate.errors import OutputError
 from curate.hashing_file import EagerFile, HashingFile, refusals, sync_folder
 from curate.remote_file import RemoteFile
 from curate.retrying import is_missing, is_transient
+from curate.serialised import json_bytes, table_bytes
 
 T = TypeVar("T")
 
-PARQUET_OPTIONS: dict[str, Any] = {"compression": "zstd", "compression_level": 3}
 TEMPORARY_SUFFIX = ".partial"
 
 
@@ -236,28 +237,33 @@ class Store:
     # --- writing ---------------------------------------------------------------------------
 
     @contextmanager
-    def create(self, relative: str, *, hashed: bool = True) -> Iterator[HashingFile]:
+    def create(
+        self, relative: str, *, hashed: bool = True, large: bool = False
+    ) -> Iterator[HashingFile]:
         """Open a new file for writing; it takes its place when the block ends without an error.
 
-        With `hashed` its SHA-256 is taken meanwhile.
+        With `hashed` its SHA-256 is taken meanwhile; one that is `large` passes the page cache by.
 
         Raises:
             OutputError: the disk is full or the store refused; nothing is left behind.
         """
         target = self.path(relative)
-        create = self._create_local if self.is_local else self._create_remote
-        with create(target, hashed) as file:
+        if self.is_local:
+            created = self._create_local(target, hashed, large)
+        else:
+            created = self._create_remote(target, hashed)
+        with created as file:
             yield file
 
     @contextmanager
-    def _create_local(self, target: str, hashed: bool) -> Iterator[HashingFile]:
+    def _create_local(self, target: str, hashed: bool, large: bool) -> Iterator[HashingFile]:
         final = Path(target)
         temporary = final.with_name(f"{final.name}.{uuid.uuid4().hex[:8]}{TEMPORARY_SUFFIX}")
         with refusals(target):
             final.parent.mkdir(parents=True, exist_ok=True)
-            file = temporary.open("xb")
+            file = DirectFile(temporary) if large else EagerFile(temporary.open("xb"))
         try:
-            yield HashingFile(EagerFile(file), target, hashed=hashed)
+            yield HashingFile(file, target, hashed=hashed)
             with refusals(target):
                 file.flush()
                 os.fsync(file.fileno())
@@ -306,15 +312,3 @@ class Store:
     def write_table(self, relative: str, table: pa.Table, **options: Any) -> Written:
         """Write a Parquet file; equal tables give equal bytes. Options are those of Arrow."""
         return self.write_bytes(relative, table_bytes(table, **options))
-
-
-def json_bytes(value: Any) -> bytes:
-    """JSON with sorted keys and a newline at the end."""
-    return json.dumps(value, sort_keys=True, indent=1, ensure_ascii=False).encode() + b"\n"
-
-
-def table_bytes(table: pa.Table, **options: Any) -> bytes:
-    """A table as a Parquet file."""
-    sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, **PARQUET_OPTIONS, **options)
-    return memoryview(sink.getvalue()).tobytes()

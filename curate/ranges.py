@@ -15,12 +15,10 @@ from typing import Any, BinaryIO, Final
 import numpy as np
 import numpy.typing as npt
 
+from curate.direct_file import BUFFER, aligned_buffer
 from curate.errors import ShardError
 from curate.shards import read_range
 from curate.tar_headers import BLOCK, parse_header
-
-BUFFER: Final = 512 * 1024
-"""Bytes written at once: fits into the second-level cache, and the fastest of 128 KiB to 4 MiB."""
 
 REQUEST: Final = 8 << 20
 """Bytes asked of an object store at once: latency is amortised, memory stays small."""
@@ -156,7 +154,7 @@ class _Disk:
 
 
 def _copy_local(descriptor: int, ranges: Sequence[Range], write: Write, heads: _Heads) -> None:
-    buffer, used, disk = memoryview(bytearray(BUFFER)), 0, _Disk(descriptor, ranges)
+    buffer, used, disk = aligned_buffer(BUFFER), 0, _Disk(descriptor, ranges)
     for offset, size in disk:
         if BUFFER - used < BLOCK:  # a header lies in one piece
             write(buffer[:used])

@@ -28,7 +28,7 @@ from curate.schema import ALL_SCORES, OK
 from curate.score_tables import SCORES, read_columns
 from curate.uid_columns import uids_of
 
-BLOCK_ROWS: Final = 1 << 18
+BLOCK_ROWS: Final = 1 << 16
 """Rows that are worked on at once: many small shards cost no more than a few large ones, and what
 folds make of them in between takes some megabytes."""
 

@@ -15,7 +15,7 @@ from curate.errors import NumericsError, OutputError
 from curate.numerics.keys import UID, UidArray, as_uids, format_uids
 from curate.outputs import Store
 
-COPY_BYTES: Final = 8 << 20
+COPY_BYTES: Final = 1 << 20
 
 
 def write_uids(store: Store, relative: str, sorted_blocks: Iterable[UidArray]) -> int:

@@ -30,10 +30,10 @@ from open_clip_train.data import get_dataset_size
 
 from curate import filtering
 from curate.config import Rules
+from curate.direct_file import DirectFile
 from curate.encoder import Encoder
 from curate.errors import AccountingError, OutputError
 from curate.filtering import write_filtered
-from curate.hashing_file import EagerFile
 from curate.kept_samples import ScoredSamples
 from curate.manifest import RunDir
 from curate.output_shards import OutputPlan, Piece, meta_of, plan_outputs, read_marker
@@ -475,16 +475,16 @@ def test_a_short_read_names_the_shard(
 def test_a_disk_without_room_for_the_tar_is_the_outputs_fault(
     scored_run: LocalRun, monkeypatch: pytest.MonkeyPatch, hashed: bool
 ) -> None:
-    real = EagerFile.write
+    real = DirectFile.write
 
-    def full(self: EagerFile, data: bytes) -> int:
+    def full(self: DirectFile, data: bytes) -> int:
         if "00000.tar" in self._file.name:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return real(self, data)
 
     subset = scored_run.select(KEEP_ALL)
     with monkeypatch.context() as patch:
-        patch.setattr(EagerFile, "write", full)
+        patch.setattr(DirectFile, "write", full)
         with pytest.raises(OutputError, match=r"shards/default/00000\.tar could not be written"):
             filter_locally(scored_run.store, subset, hashed=hashed)
     assert not list((scored_run.folder / "shards/default").iterdir())

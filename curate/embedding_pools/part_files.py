@@ -17,7 +17,7 @@ from curate.embedding_pools.metadata import Columns, MetadataReader, plan_column
 from curate.embedding_pools.parquet import checksum, parquet_at, staged
 from curate.embedding_pools.source import Source
 from curate.errors import ShardError
-from curate.outputs import json_bytes
+from curate.serialised import json_bytes
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ from curate.embedding_pools.metadata import Carried, plan_columns
 from curate.embedding_pools.parquet import opened_parquet
 from curate.errors import ConfigError, OutputError, ShardError
 from curate.numerics.posterior import Link
-from curate.outputs import Store, json_bytes
+from curate.outputs import Store
+from curate.serialised import json_bytes
 
 DATACOMP_KEYS: Final = (("l14_img", "l14_txt"), ("b32_img", "b32_txt"))
 """Arrays of image and text in DataComp's npz files: OpenAI's CLIP ViT-L/14, and ViT-B/32."""

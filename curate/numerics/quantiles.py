@@ -64,11 +64,8 @@ class LeadCounts:
         """Count a chunk, real [n]. Raises NumericsError for another precision."""
         leads = lead_of(_checked(values, self.precision), self.low_bits)
         self.missing += int(np.isnan(np.asarray(values, dtype=self.precision)).sum())
-        # A pass over all bins costs more than a small chunk's own.
-        if 8 * len(leads) > len(self._counts):
-            self._counts += np.bincount(leads, minlength=len(self._counts))
-        else:
-            np.add.at(self._counts, leads, 1)
+        # Faster than `bincount`, which makes another array of all bins, whatever the chunk's size.
+        np.add.at(self._counts, leads, 1)
 
     def merge(self, other: LeadCounts) -> None:
         """Add the counts of another part of the stream."""
@@ -83,12 +80,14 @@ class LeadCounts:
         Raises:
             NumericsError: a rank lies beyond the stream.
         """
-        upto = np.cumsum(self._counts)
+        leads = np.flatnonzero(self._counts)
+        upto = np.concatenate([[0], np.cumsum(self._counts[leads])])
         if beyond := [rank for rank in ranks if not 0 <= rank < upto[-1]]:
             raise NumericsError(f"rank {beyond[0]} (0-based) is beyond the {upto[-1]} elements")
-        leads = np.searchsorted(upto, list(ranks), side="right").tolist()
-        before = [int(upto[lead] - self._counts[lead]) for lead in leads]
-        return dict(zip(ranks, zip(leads, before, strict=True), strict=True))
+        at = np.searchsorted(upto, list(ranks), side="right") - 1
+        return dict(
+            zip(ranks, zip(leads[at].tolist(), upto[at].tolist(), strict=True), strict=True)
+        )
 
     def __getstate__(self) -> dict[str, Any]:
         at = np.flatnonzero(self._counts)
