@@ -86,15 +86,15 @@ def compare(config: MiniCompConfig, processes: int) -> Results:
     tokenizer = learn_tokenizer(pictures.texts, sizes.vocabulary, sizes.context_length)
     data = make_data(pictures, clean_pairs(config, processes), tokenizer)
     arms = all_arms(config, pool, pictures, data, tokenizer)
-    trainings = [Training(seed, arm.rows[seed]) for arm in arms for seed in config.seeds]
+    # Seed by seed: what is there after the first tells of all arms.
+    trainings = [Training(seed, arm.rows[seed]) for seed in config.seeds for arm in arms]
 
     def observe(done: int, total: int) -> None:
         minutes = (time.monotonic() - began) / 60
         print(f"trainings {done}/{total}, {minutes:.1f} min", flush=True)
 
     found = run_trainings(config, data, trainings, processes, observe)
-    per_arm = len(config.seeds)
-    by_arm = [found[at : at + per_arm] for at in range(0, len(found), per_arm)]
+    by_arm = [found[number :: len(arms)] for number in range(len(arms))]
     return results(config, pool, arms, by_arm, len(data.evaluation_tokens))
 
 
