@@ -18,7 +18,7 @@ PLATFORM_PACKAGES := ^(nvidia-|cuda-|triton==)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test check format bench chaos docs fuzz paper wheel lock clean distclean
+.PHONY: help install demo test check format bench chaos docs fuzz minicomp paper wheel lock clean distclean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -68,6 +68,11 @@ paper: install ## Redo the paper's analyses with the project's own models into d
 	rm -rf docs/fidelity && mkdir -p docs/fidelity
 	cp runs/paper/paper/results.json runs/paper/paper/tables/*.md runs/paper/paper/figures/*.png docs/fidelity/
 	rm docs/fidelity/table1.*
+
+# Needs the real pairs that configs/minicomp.yaml names. What is finished stays in runs/minicomp, and
+# is not repeated: docs/minicomp.md says what it costs.
+minicomp: install ## Train on what each filter keeps of a noisy pool; the outcome into docs/minicomp.md
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/minicomp.py configs/minicomp.yaml --docs docs $(ARGS)
 
 fuzz: install ## Read 100,000 mutated shards and pools (an hour); fewer: ARGS="--cases 2000 --seed 1"
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/fuzz.py $(ARGS)

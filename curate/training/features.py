@@ -91,20 +91,21 @@ class _Tower:
 _TOWERS: dict[ArchitectureConfig, _Tower] = {}  # one per process and size; loading takes seconds
 
 
-def _cached_chunk(job: tuple[Chunk, ArchitectureConfig, Path]) -> Path:
-    """Compute a chunk unless its file is there; give the file's path."""
-    chunk, sizes, folder = job
+def _place(chunk: Chunk, sizes: ArchitectureConfig, folder: Path) -> Path:
+    """The file of a chunk in the cache."""
     key = f"{CACHE_FORMAT} {chunk.name} {TRUNK} {sizes.image_size} {PREPROCESS}"
-    path = folder / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.npz"
-    if path.is_file():
-        return path
+    return folder / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.npz"
+
+
+def _compute(job: tuple[Chunk, ArchitectureConfig, Path]) -> None:
+    """Compute a chunk and write its file."""
+    chunk, sizes, path = job
     if sizes not in _TOWERS:
         _TOWERS[sizes] = _Tower(sizes)
     features = _TOWERS[sizes].chunk(chunk)
     partial = path.with_suffix(f".{os.getpid()}.partial.npz")
     np.savez(partial, rows=features.rows, texts=np.array(features.texts, dtype=np.str_))
     partial.replace(path)
-    return path
 
 
 def load_features(path: Path) -> Features:
@@ -129,10 +130,15 @@ def extract(
         processes: how many work at once; all cores when omitted, 1 for none but this one.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    jobs = [(chunk, sizes, folder) for chunk in chunks]
+    paths = [_place(chunk, sizes, folder) for chunk in chunks]
+    jobs = [(c, sizes, path) for c, path in zip(chunks, paths, strict=True) if not path.is_file()]
     workers = min(len(jobs), processes or os.cpu_count() or 1)
-    if workers <= 1:
-        return [load_features(_cached_chunk(job)) for job in jobs]
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        return [load_features(path) for path in pool.map(_cached_chunk, jobs)]
+    if workers > 1:
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(workers, mp_context=context) as pool:
+            for _ in pool.map(_compute, jobs):
+                pass
+    else:
+        for job in jobs:
+            _compute(job)
+    return [load_features(path) for path in paths]

@@ -79,6 +79,53 @@ def _loss(config: TrainConfig) -> Callable[[CLIP, torch.Tensor, torch.Tensor], t
     return loss
 
 
+class Optimisation:
+    """Trains the head of the image tower and the text tower, one batch of features at a time.
+
+    Args:
+        config: the run.
+        model: as :func:`curate.training.model.build_model` makes it; trained in place, in training
+            mode but for its frozen trunk until :meth:`finish`.
+        steps: how many updates there will be, which the learning rate follows.
+    """
+
+    def __init__(self, config: TrainConfig, model: CLIP, steps: int) -> None:
+        self._config, self._model, self._steps = config, model, steps
+        self._optimiser = _optimiser(model, config.optimiser)
+        self._loss = _loss(config)
+        self._text = TextTower(model)
+        self._step = 0
+        model.train()
+        model.visual.trunk.eval()
+
+    def update(self, features: torch.Tensor, tokens: torch.Tensor) -> float:
+        """The loss of a batch, before the weights follow it.
+
+        Args:
+            features: of pictures, float32 [batch, width of the trunk].
+            tokens: of captions, int64 [batch, context_length].
+        """
+        rate = learning_rate(self._step, self._steps, self._config.optimiser)
+        for group in self._optimiser.param_groups:
+            group["lr"] = rate
+        with torch.autocast("cpu", torch.bfloat16):
+            images, texts = self._model.visual.head(features), self._text(tokens)
+        images, texts = images.float(), texts.float()
+        if self._config.logits == "normalised":
+            images, texts = normalize(images, dim=-1), normalize(texts, dim=-1)
+        loss = self._loss(self._model, images, texts)
+        self._optimiser.zero_grad()
+        torch.autograd.backward(loss)
+        nn.utils.clip_grad_norm_(self._model.parameters(), _CLIP_NORM)
+        self._optimiser.step()
+        self._step += 1
+        return float(loss.detach())
+
+    def finish(self) -> None:
+        """Put the model into evaluation mode."""
+        self._model.eval()
+
+
 class Trainer:
     """Trains the head of the image tower and the text tower of a model.
 
@@ -92,29 +139,24 @@ class Trainer:
     def __init__(
         self, config: TrainConfig, model: CLIP, tokenizer: Tokenizer, data: TrainingData
     ) -> None:
-        self._config, self._model, self._tokenizer, self._data = config, model, tokenizer, data
+        self._config, self._tokenizer, self._data = config, tokenizer, data
         self._rng = np.random.default_rng([config.seed, 3])
-        self._optimiser = _optimiser(model, config.optimiser)
-        self._loss = _loss(config)
-        self._text = TextTower(model)
         self._families = training_families(config.noise.hold_out)
-        self._step = 0
         noise = config.noise
         blank = noise.placeholders_per_epoch if len(data.placeholders) else 0
         self._counts = (blank, noise.captions_per_epoch)
         per_epoch = epoch_size(len(data.pairs), self._counts)
         self._batch = min(config.optimiser.batch_size, per_epoch)
-        self._steps = config.optimiser.epochs * (per_epoch // self._batch)
+        steps = config.optimiser.epochs * (per_epoch // self._batch)
+        self._optimisation = Optimisation(config, model, steps)
 
     def run(self, report: Callable[[int, float], None]) -> list[float]:
         """Train; the mean loss of every epoch, given to ``report`` with the epoch's number too."""
-        self._model.train()
-        self._model.visual.trunk.eval()
         losses = []
         for epoch in range(self._config.optimiser.epochs):
             losses.append(self._epoch())
             report(epoch, losses[-1])
-        self._model.eval()
+        self._optimisation.finish()
         return losses
 
     def _epoch(self) -> float:
@@ -128,7 +170,7 @@ class Trainer:
         dropout = self._config.optimiser.bpe_dropout
         tokens = torch.from_numpy(encode(self._tokenizer, epoch.captions, dropout))
         losses = [
-            self._update(self._features(epoch, rows), tokens[rows])
+            self._optimisation.update(self._features(epoch, rows), tokens[rows])
             for rows in self._batches(len(epoch.captions))
         ]
         return float(np.mean(losses))
@@ -146,20 +188,3 @@ class Trainer:
         features = self._data.pairs.rows[np.where(noise, 0, at)].astype(np.float32)
         features[noise] = self._data.placeholders.rows[at[noise] - real]
         return torch.from_numpy(features)
-
-    def _update(self, features: torch.Tensor, tokens: torch.Tensor) -> float:
-        rate = learning_rate(self._step, self._steps, self._config.optimiser)
-        for group in self._optimiser.param_groups:
-            group["lr"] = rate
-        with torch.autocast("cpu", torch.bfloat16):
-            images, texts = self._model.visual.head(features), self._text(tokens)
-        images, texts = images.float(), texts.float()
-        if self._config.logits == "normalised":
-            images, texts = normalize(images, dim=-1), normalize(texts, dim=-1)
-        loss = self._loss(self._model, images, texts)
-        self._optimiser.zero_grad()
-        torch.autograd.backward(loss)
-        nn.utils.clip_grad_norm_(self._model.parameters(), _CLIP_NORM)
-        self._optimiser.step()
-        self._step += 1
-        return float(loss.detach())

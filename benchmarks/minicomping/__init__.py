@@ -1,0 +1,1 @@
+"""A miniature DataComp: what training on the pairs that a filter keeps is worth."""
