@@ -71,7 +71,8 @@ def test_a_run_is_that_of_the_command(outcome: curate.Outcome, tree: dict[str, A
     assert decisions.column_names == ["shard", "index", "key", "uid", "kept", "reason"]
     assert sum(decisions["kept"].to_pylist()) == outcome.subset.counts.kept == 8
     assert list(run.subsets()) == ["default"]
-    events = [json.loads(line) for line in (Path(run.run_dir) / "log.jsonl").open()]
+    log = (Path(run.run_dir) / "log.jsonl").read_text()
+    events = [json.loads(line) for line in log.splitlines()]
     assert [e["command"] for e in events if e["event"] == "command ends"] == ["all"]
     captions = pq.read_table(f"{run.run_dir}/reference/sample_captions.parquet")
     sample = pq.read_table(f"{run.run_dir}/reference/sample_scores.parquet")
