@@ -205,6 +205,8 @@ def test_samples_beside_a_cut_follow_it(opened: Watched) -> None:
 
     def check() -> None:
         cut = float(card.locator(".value strong").inner_text())
+        for title in ("Just below the cut", "Just above the cut"):  # drawn in frames of their own
+            card.locator(".side", has_text=title).locator(".card").first.wait_for()
         below, above = side("Just below the cut"), side("Just above the cut")
         assert below
         assert above
