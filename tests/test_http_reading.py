@@ -122,7 +122,7 @@ def address() -> Iterator[str]:
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    quick = replace(retrying.RETRY, sleep=lambda seconds: None, stall=0.4, tries=2)
+    quick = replace(retrying.RETRY, sleep=lambda seconds: None, stall=1.0, tries=2)
     monkeypatch.setattr(retrying, "RETRY", quick)
     monkeypatch.setattr(shards, "REMOTE_BLOCK", BLOCK)
     monkeypatch.setattr(Handler, "requests", Counter())
@@ -184,7 +184,7 @@ def read_all(shard: Shard) -> Counter[str]:
         ("missing", "FileNotFoundError", 1),
         ("refusing", "403", 1),
         ("ill", "503", 2),
-        ("hanging", "no answer within 0.4 s", 2),
+        ("hanging", "no answer within 1 s", 2),
     ],
 )
 def test_a_shard_that_cannot_be_had_is_named(

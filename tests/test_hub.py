@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import fsspec
 import pytest
@@ -43,7 +43,8 @@ def hub(serving: Hub, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.delenv("HF_TOKEN", raising=False)
     monkeypatch.setattr(constants, "HF_TOKEN_PATH", "/nowhere/token")
-    monkeypatch.setattr(time, "sleep", lambda seconds: None)  # the driver's own pauses
+    unhurried = SimpleNamespace(sleep=lambda seconds: None)  # the driver's own pauses
+    monkeypatch.setattr("huggingface_hub.utils._http.time", unhurried)
     quick = replace(retrying.RETRY, sleep=lambda seconds: None, tries=3, stall=5.0)
     monkeypatch.setattr(retrying, "RETRY", quick)
     monkeypatch.setattr(hub_module, "STALL_SECONDS", 5.0)
