@@ -1,8 +1,8 @@
 """Files of hundreds of megabytes, written past the page cache.
 
-What must be on the disk before a marker says so need not lie in memory first: a third of the CPU
-time of writing through the cache, no wait for the flush, and nothing else is driven out. A file
-system that cannot do this gets the bytes through its cache, by the same calls.
+What must be on the disk before a marker says so need not lie in memory first. That takes less CPU
+time, half of it where memory is short, leaves nothing to wait for, and drives nothing else out. A
+file system that cannot do this gets the bytes through its cache, by the same calls.
 """
 
 from __future__ import annotations
