@@ -172,7 +172,7 @@ def test_members_are_copied_whole_and_in_order(
 def test_webdataset_reads_exactly_the_kept_keys(scored_run: LocalRun, size: int | None) -> None:
     filter_locally(scored_run.store, scored_run.select(HALF), size)
     urls = [str(tar) for tar in outputs_of(scored_run)]
-    dataset = webdataset.WebDataset(urls, shardshuffle=False, empty_check=False).decode("pil")
+    dataset = webdataset.WebDataset(urls, shardshuffle=False).decode("pil")
     rows = list(dataset)
     assert [row["__key__"] for row in rows] == [key for _, key in kept_keys(scored_run)]
     for row in rows:
