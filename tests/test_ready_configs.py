@@ -9,12 +9,12 @@ import pytest
 from curate.config import load_config
 
 FOLDER = Path(__file__).resolve().parents[1] / "configs"
-# What trains a model is read by curate.training, which has settings of its own, and what starts a
-# cluster by others (tests/test_cluster_manifests.py).
+# What trains a model is read by curate.training and benchmarks/minicomp.py, which have settings of
+# their own, and what starts a cluster by others (tests/test_cluster_manifests.py).
 RUNS = sorted(
     path
     for path in FOLDER.rglob("*.yaml")
-    if not path.name.startswith("train-") and path.parent.name != "cluster"
+    if not path.name.startswith(("train-", "minicomp")) and path.parent.name != "cluster"
 )
 
 

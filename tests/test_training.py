@@ -15,7 +15,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch.nn.functional import normalize
 
 from curate.config import ModelConfig
 from curate.encoder import Encoder
@@ -128,7 +127,8 @@ def test_training_lowers_the_loss_and_exports_what_it_trained(
         cached = model.visual.head(torch.from_numpy(data.pairs.rows[:4].astype(np.float32)))
         whole = model.encode_image(torch.stack([preprocess(pair.image) for pair in pairs[:4]]))
         texts = model.encode_text(tokenizer([pair.caption for pair in pairs[:4]]))
-    assert torch.allclose(normalize(cached, dim=-1), normalize(whole, dim=-1), atol=5e-3)
+    # Cached features are float16, and of batches of another size.
+    assert torch.cosine_similarity(cached, whole, dim=-1).min() > 0.999
     assert torch.isfinite(texts).all()
     recipe = json.loads((tmp_path / "model" / "training.json").read_text())
     assert recipe["shards"] == ["pairs.tar"]
