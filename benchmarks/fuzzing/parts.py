@@ -122,7 +122,8 @@ def footer(rng: random.Random, data: bytes) -> bytes:
         return data
     (size,) = struct.unpack("<I", data[-8:-4])
     if rng.random() < 0.3:
-        length = rng.choice((0, 1, size + 9, (1 << 31) - 1, (1 << 32) - 1))
+        beyond = min(size + 9, (1 << 32) - 1)  # an earlier mutation may have been here
+        length = rng.choice((0, 1, beyond, (1 << 31) - 1, (1 << 32) - 1))
         return data[:-8] + struct.pack("<I", length) + data[-4:]
     spoiled, length = bytearray(data), min(max(size, 1), len(data) - 8)
     for _ in range(rng.randint(1, 6)):
