@@ -21,6 +21,11 @@ if TYPE_CHECKING:  # torch and open_clip take seconds to import: fixtures import
 # imported.
 os.environ["RAY_ENABLE_AUTO_CONNECT"] = "0"
 
+# The driver of Google Storage asks by gRPC what kind of bucket it has. The server that plays the
+# store answers one connection at a time and no gRPC: it hangs. Read when the driver is first
+# imported, by whichever test that is.
+os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 SHARED_DATA = REPOSITORY.parent / "shared" / "data"
 
