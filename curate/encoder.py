@@ -17,9 +17,11 @@ import torch
 from curate.compiling import WARM_UP_PAIRS, compiled, warm_up
 from curate.config import ModelConfig
 from curate.errors import ModelError
+from curate.last_block import use_class_token
 from curate.loading import Tokens, create_model, open_clip_tokenizer, to_device, tokenizing
 from curate.numerics.posterior import Link
 from curate.numerics.similarity import normalise
+from curate.onednn import use_onednn
 from curate.pixels import PixelSpec, Resampling
 from curate.shared_model import FrozenModel, freeze, thaw
 from curate.shared_tokenizer import freeze_tokenizer
@@ -159,11 +161,15 @@ class Encoder:
             self._model: Any = create_model(config, device).requires_grad_(False)
             precision = resolve_precision(config.precision, device)
             self._fingerprint = fingerprint(self._model)
+            if device == "cpu" and precision == "fp32" and not config.compile:
+                use_onednn(self._model)
+            use_class_token(self._model)
             tokenizer = open_clip_tokenizer(config.name, int(self._model.context_length))
             self._tokenizer = freeze_tokenizer(tokenizer)
             self._cut = find_cut(self._model, tokenizing(tokenizer, self._model.context_length))
         else:
-            # Kernels are chosen by these, and the embedders of a run must compute alike.
+            # Kernels are chosen by these and by the model's layers, and the embedders of a run must
+            # compute alike.
             self._model = thaw(shared.frozen, device).requires_grad_(False)
             precision, self._cut = shared.precision, shared.cut
             self._tokenizer = shared.tokenizer
