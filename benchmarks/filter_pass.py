@@ -7,6 +7,7 @@ keeps 30 % of it. Contenders, each in a process of its own, without start-up:
 
 - `cp`: of files that hold the kept samples of a shard, one beside the other.
 - `cp` + fsync: and each of them brought to the disk, as `curate` does before a marker.
+- the disk: as many bytes from memory straight to it, and nothing else: its limit.
 - curate: `write_filtered`, one process, everything it does: scores, decisions, sidecars, markers;
   and, of that, the copying alone.
 - TarWriter loop: the method of DataComp's resharder. Every sample is read, its uid looked up, and
@@ -38,7 +39,7 @@ from speed.table import Row, markdown
 from speed.trees import Cost
 
 from curate import subsets
-from curate.direct_file import DirectFile
+from curate.direct_file import BUFFER, DirectFile, aligned_buffer
 from curate.filtering import write_filtered
 from curate.kept_samples import ScoredSamples
 from curate.manifest import RunDir
@@ -116,6 +117,28 @@ def copying_alone(folder: Path) -> Callable[[Path], None]:
     return copy
 
 
+def disk_alone(folder: Path) -> Callable[[Path], None]:
+    """As many bytes as are kept, from one buffer straight to the disk."""
+    sizes = [path.stat().st_size for path in (folder / COPIED).glob("*.tar")]
+    buffer = aligned_buffer(BUFFER)
+    buffer[:] = memoryview(os.urandom(BUFFER))
+
+    def write(folder: Path) -> None:
+        target = folder / "copied"
+        target.mkdir()
+        for number, size in enumerate(sizes):
+            sink = DirectFile(target / str(number))
+            sink.reserve(size)
+            for _ in range(size // BUFFER):
+                sink.write(buffer)
+            sink.write(bytes(size % BUFFER))
+            sink.flush()
+            os.fsync(sink.fileno())
+            sink.close()
+
+    return write
+
+
 def tar_writer_loop(folder: Path) -> Callable[[Path], None]:
     """Every output shard, by reading all samples and writing those that are kept."""
     import webdataset
@@ -141,6 +164,7 @@ def tar_writer_loop(folder: Path) -> Callable[[Path], None]:
 INSIDE: dict[str, Callable[[Path], Callable[[Path], None]]] = {
     "curate": lambda folder: write_outputs,
     "copying": copying_alone,
+    "disk": disk_alone,
     "TarWriter loop": tar_writer_loop,
 }
 """What readies each contender, which is not counted, and returns it."""
@@ -218,6 +242,7 @@ def compare(folder: Path, shards: int, samples: int, rounds: int) -> list[Row]:
     contenders: dict[str, Callable[[], Cost]] = {
         "cp": lambda: copy(folder, durable=False),
         "cp + fsync": lambda: copy(folder, durable=True),
+        "the disk": lambda: inside("disk", folder),
         "curate": lambda: inside("curate", folder),
         "of that, copying": lambda: inside("copying", folder),
         "TarWriter loop": lambda: inside("TarWriter loop", folder),
@@ -229,11 +254,13 @@ def compare(folder: Path, shards: int, samples: int, rounds: int) -> list[Row]:
             found[name].append(contender())
     clean(folder)
     spent = {name: best(each) for name, each in found.items()}
-    copied, durable, own, copying, loop = spent.values()
+    copied, durable, disk, own, copying, loop = spent.values()
     notes = {
         "cp + fsync": DISK,
+        "the disk": f"from memory; {DISK}; wall {disk.wall / copied.wall:.2f}x cp",
         "curate": f"one process; {DISK}; CPU {own.cpu / durable.cpu:.2f}x cp + fsync, wall"
-        f" {own.wall / copied.wall:.2f}x cp, {own.wall / durable.wall:.2f}x cp + fsync",
+        f" {own.wall / copied.wall:.2f}x cp, {own.wall / durable.wall:.2f}x cp + fsync,"
+        f" {own.wall / disk.wall:.2f}x the disk",
         "of that, copying": f"not waited for; wall {copying.wall / copied.wall:.2f}x cp",
         "TarWriter loop": f"{loop.cpu / own.cpu:.1f}x curate's CPU; the bar: at least 20x",
     }

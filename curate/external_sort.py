@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +33,8 @@ LEAST_BYTES: Final = 8 << 20
 SHARE: Final = 4
 """Sorting holds the rows, their keys, their order and the result: a buffer of a quarter of the
 memory stays within it, and so do blocks that are merged."""
+
+SIDES: Final[tuple[Literal["left"], Literal["right"]]] = ("left", "right")
 
 Rows = npt.NDArray[Any]
 
@@ -231,6 +233,7 @@ class _Head:
         self._run, self._dtype, self._share = run, dtype, share
         self._read = 0
         self.block: Rows = np.zeros(0, dtype)
+        self._first: Rows = np.zeros(0, dtype)  # the first field of the block, contiguous
 
     @property
     def has_more(self) -> bool:
@@ -243,11 +246,19 @@ class _Head:
             offset = self._read * self._dtype.itemsize
             self.block = np.fromfile(self._run.path, self._dtype, count, offset=offset)
             self._read += count
+            names = self._dtype.names
+            self._first = self.block if names is None else self.block[names[0]].copy()
         return bool(len(self.block))
 
     def take(self, bound: Any) -> Rows:
         """Cut off the rows up to a bound."""
-        at = bisect_right(range(len(self.block)), bound, key=lambda row: self.block[row].item())
+        key = bound if self._dtype.names is None else bound[0]
+        low, high = (self._first.searchsorted(self._first.dtype.type(key), s) for s in SIDES)
+        # Structures are compared one by one, in Python, where the first fields are equal alone.
+        at = high
+        if self._dtype.names is not None and low < high:
+            at = bisect_right(range(high), bound, lo=low, key=lambda row: self.block[row].item())
+        self._first = self._first[at:]
         part, self.block = self.block[:at], self.block[at:]
         return part
 
