@@ -1,54 +1,19 @@
-"""Matrix products of float32 transformers through oneDNN, on CPUs.
+"""The layers of a transformer whose matrix products oneDNN computes, on CPUs; see `products`.
 
-torch gives `linear` in float32 to MKL, which leaves half of the vector width of processors that
-Intel did not make unused: 109 GFLOP/s on a core of an AMD EPYC with AVX-512, where oneDNN does 240
-(and 125 where it is held to AVX2). The weights stay where they are, shared between processes, and
-results differ as those of any other order of sums do: by some 1e-7 of a unit embedding.
+The weights stay where they are, shared between processes. Embeddings differ from those of torch's
+own layers by some 1e-7.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import Any, Final
+from typing import Any
 
 import torch
 from torch.nn import functional
 
-TOLERANCE: Final = 1e-4
-"""Largest difference of trial products (64 terms of unit variance) from torch's own."""
-
-
-def linear(
-    x: torch.Tensor,
-    weight: torch.Tensor,
-    bias: torch.Tensor | None,
-    gelu: str | None = None,
-) -> torch.Tensor:
-    """The product x W^T + b by oneDNN, on the CPU. It has no gradient.
-
-    Args:
-        x: float32 [..., k].
-        weight: float32 [m, k].
-        bias: float32 [m].
-        gelu: whether a GELU follows, and torch's name for how it is approximated.
-
-    Returns:
-        float32 [..., m].
-    """
-    after: tuple[str, list[float], str] = ("none", [], "") if gelu is None else ("gelu", [], gelu)
-    product: torch.Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, *after)
-    return product
-
-
-def _takes(x: torch.Tensor) -> bool:
-    return (
-        x.device.type == "cpu"
-        and x.dtype == torch.float32
-        and x.numel() > 0
-        and not torch.is_grad_enabled()
-        and not torch.is_autocast_enabled("cpu")
-    )
+from curate.numerics.products import linear, takes, works
 
 
 class Linear(torch.nn.Linear):
@@ -56,7 +21,7 @@ class Linear(torch.nn.Linear):
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         """Map [..., k] to [..., m]."""
-        if not _takes(input):
+        if not takes(input, self.weight):
             return super().forward(input)
         return linear(input, self.weight, self.bias)
 
@@ -72,7 +37,7 @@ class LinearGelu(torch.nn.Linear):
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         """Map [..., k] to [..., m]."""
-        if not _takes(input):
+        if not takes(input, self.weight):
             return functional.gelu(super().forward(input), approximate=self.approximate)
         return linear(input, self.weight, self.bias, self.approximate)
 
@@ -94,7 +59,7 @@ class Attention(torch.nn.MultiheadAttention):
             and kwargs.get("need_weights") is False
             and (mask is None or mask.is_floating_point())
         )
-        if not (usual and self._is_plain() and _takes(query)):
+        if not (usual and self._is_plain() and takes(query, self.in_proj_weight)):
             return super().forward(query, key, value, *args, **kwargs)
         return self._attend(query, key, mask), None
 
@@ -129,26 +94,6 @@ class Attention(torch.nn.MultiheadAttention):
         count, length, _ = x.shape
         split = packed.view(count, length, end - start, self.num_heads, self.head_dim)
         return split.permute(2, 0, 3, 1, 4).unbind()
-
-
-def works() -> bool:
-    """Try whether this build of torch computes products by oneDNN, and the right ones."""
-    generator = torch.Generator().manual_seed(0)
-    x, weight = (torch.randn(8, 64, generator=generator) for _ in range(2))
-    bias = torch.randn(8, generator=generator)
-    right = functional.linear(x, weight, bias)
-    expected: list[tuple[torch.Tensor | None, str | None, torch.Tensor]] = [
-        (bias, None, right),
-        (None, None, functional.linear(x, weight)),
-        *((bias, kind, functional.gelu(right, approximate=kind)) for kind in ("none", "tanh")),
-    ]
-    try:
-        return all(
-            float((linear(x, weight, shift, gelu) - wanted).abs().max()) <= TOLERANCE
-            for shift, gelu, wanted in expected
-        )
-    except (RuntimeError, AttributeError):
-        return False  # built without it, as for other processors
 
 
 def use_onednn(model: torch.nn.Module) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
+import numpy as np
 import torch
 
 from curate.config import BaselinesConfig
@@ -122,7 +123,9 @@ class Scorer:
 
 
 def _quadratic(side: Side, device: torch.device | str) -> tuple[torch.Tensor, torch.Tensor]:
-    return torch.tensor(side.offset, device=device), torch.tensor(side.factor, device=device)
+    # Transposed in memory, as products take it without a copy.
+    factor = torch.tensor(np.ascontiguousarray(side.factor.T), device=device).T
+    return torch.tensor(side.offset, device=device), factor
 
 
 def _landmarks(reference: Reference, side: Side, device: torch.device | str) -> LandmarkGain:

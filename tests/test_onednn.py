@@ -1,4 +1,4 @@
-"""oneDNN's layers against torch's own, in float64, on the loaded models and where they give way."""
+"""oneDNN's layers against torch's own, alone and in models, and where they give way to them."""
 
 from __future__ import annotations
 
@@ -9,19 +9,17 @@ from typing import Any
 import open_clip
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from models import tiny_config
 from torch import nn
-from torch.nn import functional
 
 from curate import onednn
 from curate.config import ModelConfig
 from curate.encoder import Encoder, fingerprint
-from curate.onednn import Attention, Linear, LinearGelu, linear, use_onednn
+from curate.numerics.products import works
+from curate.onednn import Attention, Linear, LinearGelu, use_onednn
 from curate.shared_model import freeze, thaw
 
-pytestmark = pytest.mark.skipif(not onednn.works(), reason="torch was built without oneDNN")
+pytestmark = pytest.mark.skipif(not works(), reason="torch was built without oneDNN")
 
 TOLERANCE = 2e-5
 """Of sums of some 64 float32 terms of unit variance."""
@@ -37,39 +35,6 @@ def _clip(**vision: Any) -> Any:
     torch.manual_seed(0)
     model: Any = open_clip.model.CLIP(**config)
     return model.eval().requires_grad_(False)
-
-
-# --- products ---------------------------------------------------------------------------------
-
-
-@given(
-    st.lists(st.integers(1, 5), min_size=0, max_size=3),
-    st.integers(1, 70),
-    st.integers(1, 40),
-    st.booleans(),
-    st.sampled_from([None, "none", "tanh"]),
-)
-def test_a_product_is_that_of_float64(
-    leading: list[int], terms: int, width: int, biased: bool, gelu: str | None
-) -> None:
-    x, weight = _numbers(*leading, terms), _numbers(width, terms, seed=1)
-    bias = _numbers(width, seed=2) if biased else None
-    with torch.inference_mode():
-        found = linear(x, weight, bias, gelu)
-    wanted = functional.linear(x.double(), weight.double(), None if bias is None else bias.double())
-    if gelu is not None:
-        wanted = functional.gelu(wanted, approximate=gelu)
-    assert found.dtype == torch.float32
-    assert found.shape == wanted.shape
-    torch.testing.assert_close(found.double(), wanted, rtol=1e-5, atol=TOLERANCE)
-
-
-def test_slices_and_transposes_of_weights_are_taken() -> None:
-    weight, x = _numbers(48, 32), _numbers(3, 7, 64)[..., ::2]
-    with torch.inference_mode():
-        for part in (weight[16:32], weight.T.contiguous().T):
-            found = linear(x, part, None)
-            torch.testing.assert_close(found, functional.linear(x, part), rtol=0, atol=TOLERANCE)
 
 
 # --- attention --------------------------------------------------------------------------------
@@ -164,19 +129,11 @@ def test_gradients_autocast_other_dtypes_and_no_rows_are_left_to_torch(
 
 
 def test_a_torch_without_it_keeps_its_own_layers(monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(*_: object) -> torch.Tensor:
-        raise AttributeError("'_OpNamespace' 'mkldnn' object has no attribute '_linear_pointwise'")
-
-    monkeypatch.setattr(onednn, "linear", missing)
+    monkeypatch.setattr("curate.onednn.works", lambda: False)
     model = _clip()
     before = [type(module) for module in model.modules()]
     use_onednn(model)
     assert [type(module) for module in model.modules()] == before
-
-
-def test_wrong_products_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(onednn, "linear", lambda x, w, b, gelu=None: functional.linear(x, w) + 0.1)
-    assert not onednn.works()
 
 
 def test_layers_of_derived_classes_are_left_alone() -> None:

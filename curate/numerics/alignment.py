@@ -18,6 +18,7 @@ import numpy.typing as npt
 import torch
 
 from curate.errors import NumericsError
+from curate.numerics.products import product
 
 Float64 = npt.NDArray[np.float64]
 
@@ -122,6 +123,6 @@ def norm_similarity_inf(
     rows = max(1, chunk_bytes // max(1, len(image) * image.element_size()))
     found = image.new_zeros(len(image))
     for start in range(0, len(target), rows):
-        similar = image @ target[start : start + rows].T
+        similar = product(image, target[start : start + rows].T)
         found = torch.maximum(found, similar.abs_().amax(dim=1))
     return found

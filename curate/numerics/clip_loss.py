@@ -20,6 +20,7 @@ import numpy.typing as npt
 import torch
 
 from curate.errors import NumericsError
+from curate.numerics.products import product
 
 Float32 = npt.NDArray[np.float32]
 
@@ -130,7 +131,7 @@ class NegClipLoss:
         self, queries: torch.Tensor, held: torch.Tensor, own: torch.Tensor
     ) -> torch.Tensor:
         """Mean over batches of log(exp(own / tau) + sum_j exp(<query, held_j> / tau)), [k]."""
-        logits = (queries @ held.T).div_(self._temperature)
+        logits = product(queries, held.T).div_(self._temperature)
         sums = [torch.logsumexp(part, dim=1) for part in torch.split(logits, self._sizes, dim=1)]
         whole = torch.logaddexp(torch.stack(sums), own[None] / self._temperature)
         return whole.mean(dim=0)

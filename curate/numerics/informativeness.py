@@ -17,6 +17,7 @@ import torch
 from curate.errors import NumericsError
 from curate.numerics.moments import moments_of
 from curate.numerics.posterior import Posterior, embedding_matrix
+from curate.numerics.products import affine
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -255,7 +256,7 @@ def informativeness(u: torch.Tensor, offset: torch.Tensor, factor: torch.Tensor)
             "informativeness: u, offset and factor differ in dtype or device: "
             f"{[(str(t.dtype), str(t.device)) for t in (u, offset, factor)]}"
         )
-    return (u @ factor).sub_(offset).square_().sum(dim=1).mul_(0.5)
+    return affine(u, factor, offset).square_().sum(dim=1).mul_(0.5)
 
 
 def _rank(values: FloatArray, share: float) -> int:

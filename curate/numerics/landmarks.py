@@ -22,6 +22,7 @@ import torch
 from curate.errors import NumericsError
 from curate.numerics.information_gain import CHUNK_BYTES, checked_prior, divergence, in_chunks
 from curate.numerics.posterior import Posterior, embedding_matrix, link_log_weights
+from curate.numerics.products import product
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -148,7 +149,9 @@ class LandmarkGain:
         self._log_prior = place(log_prior)
         self._spread = place(0.5 * landmarks.spread)
         self._cap = place(np.maximum(landmarks.cap, _SMALLEST_CAP))
-        self._factor, self._tilt = place(landmarks.factor), place(landmarks.offset)
+        # The factor transposed in memory, as products take it without a copy.
+        self._factor = place(np.ascontiguousarray(landmarks.factor.T)).T
+        self._tilt = place(landmarks.offset)
         self._tilt_square = self._tilt.square().sum(dim=1)
         self._posterior = posterior
         self._rows = max(1, chunk_bytes // (len(offset) * self._offset.element_size()))
@@ -168,7 +171,7 @@ class LandmarkGain:
         return in_chunks(self._chunk, queries, self._centroids, self._rows)
 
     def _chunk(self, u: torch.Tensor) -> torch.Tensor:
-        x = (u @ self._centroids.T).mul_(self._posterior.scale)
+        x = product(u, self._centroids.T).mul_(self._posterior.scale)
         weight = None
         if self._posterior.link == "sigmoid":
             x.add_(self._posterior.bias)
@@ -182,8 +185,8 @@ class LandmarkGain:
 
     def _within(self, u: torch.Tensor, weight: torch.Tensor | None) -> torch.Tensor:
         """W_k(u), [n, K]: half the squared distance, bent so that it stays below the cap."""
-        a = u @ self._factor
-        cross, square = a @ self._tilt.T, a.square().sum(dim=1, keepdim=True)
+        a = product(u, self._factor)
+        cross, square = product(a, self._tilt.T), a.square().sum(dim=1, keepdim=True)
         if weight is None:
             distance = cross.mul_(-2).add_(square)
         else:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import torch
 
 from curate.errors import NumericsError
+from curate.numerics.products import product
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -159,7 +160,7 @@ def link_log_weights(u: torch.Tensor, v: torch.Tensor, posterior: Posterior) -> 
 
     A softmax over each row normalises either link.
     """
-    logits = (u @ v.T).mul_(posterior.scale)
+    logits = product(u, v.T).mul_(posterior.scale)
     if posterior.link == "softmax":
         return logits
     return torch.nn.functional.logsigmoid(logits.add_(posterior.bias))
