@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import uuid
 from pathlib import Path
@@ -317,6 +318,24 @@ def test_a_pool_that_is_gone_or_changed_is_told(explained_run: LocalRun) -> None
     tar.unlink()
     (one,) = explain(explained_run.run, [key])
     assert "cannot be opened" in one.notes[0]
+
+
+def test_what_a_changed_shard_still_holds_is_explained_and_nothing_else(
+    explained_run: LocalRun,
+) -> None:
+    tar = Path(explained_run.shards[0].url)
+    whole, key = tar.read_bytes(), "000000000"
+    uid = hashlib.md5(key.encode(), usedforsecurity=False).hexdigest().encode()
+    tar.write_bytes(whole.replace(uid, uid[::-1]))
+    lost, there = explain(explained_run.run, [key, "000000001"])
+    assert (lost.caption, lost.image) == (None, None)
+    assert lost.notes == (f"{tar}: the shard changed since it was scored: score it again",)
+    assert (there.caption, there.notes) == ("red cat 1", ())
+    tar.write_bytes(whole[: len(whole) // 2])
+    late, early = explain(explained_run.run, ["000000008", key])
+    assert "short read" in late.notes[0]
+    assert str(tar) in late.notes[0]
+    assert (early.caption, early.notes) == ("red cat 0", ())
 
 
 # --- other places -----------------------------------------------------------------------------

@@ -1,7 +1,6 @@
 """What the pool itself holds of a few samples: captions, pictures, stored embeddings.
 
-Of a shard only the samples' own byte ranges are read. What cannot be had is told, not raised: a run
-directory outlives its pool.
+What cannot be had is told, not raised: a run directory outlives its pool.
 """
 
 from __future__ import annotations
@@ -22,12 +21,11 @@ from curate.embedding_pools.rows import BLOCK_ROWS, normalised
 from curate.embedding_pools.source import RUN_KEYS, find_source
 from curate.errors import ConfigError, ShardError
 from curate.manifest import RunDir
-from curate.members import KEY_LIMIT, split_name
-from curate.samples import TEXT_EXTENSION, Rejection, Sample, SamplePolicy, ShardReader
+from curate.originals import CHANGED, Original, Place, read_originals
+from curate.samples import Rejection, Sample, SamplePolicy, ShardReader
 from curate.schema import OK
 from curate.shard_tasks import EMBEDDINGS
-from curate.shards import Shard, open_shard, read_range
-from curate.tar import TarReader
+from curate.shards import Shard
 
 CAPTION_SHOWN: Final = 2_000
 """Characters of a caption that an explanation holds."""
@@ -40,7 +38,7 @@ Embedding = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
 
 
 @dataclass(frozen=True, slots=True)
-class Original:
+class Content:
     """What the pool holds of a sample.
 
     Attributes:
@@ -56,65 +54,52 @@ class Original:
     problem: str | None = None
 
 
-def originals_of_shard(
+def contents_of_shard(
     shard: Shard, rows: Sequence[Mapping[str, Any]], policy: SamplePolicy
-) -> list[Original]:
+) -> list[Content]:
     """Read samples of one shard.
 
     Args:
         shard: where they are.
-        rows: of the scores: `key`, `status`, `tar_offset`, `tar_size`.
+        rows: of the scores: `key`, `uid`, `status`, `tar_offset`, `tar_size`.
         policy: the limits that they were scored with.
     """
+    places = {at: Place.of(row) for at, row in enumerate(rows)}
+    found = [Content()] * len(rows)
     try:
-        with open_shard(shard, ahead=False) as file:
-            found = []
-            for row in rows:
-                if row["tar_size"] > MOST_BYTES:
-                    found.append(Original(problem=f"{row['tar_size']:,} bytes are not read"))
-                    continue
-                data = read_range(file, row["tar_offset"], row["tar_size"])
-                found.append(_original(data, shard, row, policy))
-            return found
+        for at, original in read_originals(shard, places, MOST_BYTES):
+            found[at] = _content(original, shard, rows[at]["status"], policy)
     except ShardError as exc:
-        return [Original(problem=_named(shard, exc))] * len(rows)
+        return [Content(problem=_named(shard, str(exc)))] * len(rows)
+    return found
 
 
-def _original(data: bytes, shard: Shard, row: Mapping[str, Any], policy: SamplePolicy) -> Original:
-    try:
-        keys, caption = _caption(data, policy)
-        if keys != {row["key"]}:
-            return Original(problem=f"{shard.url} changed since it was scored: score it again")
-        if row["status"] != OK:
-            return Original(caption)
-        item = next(iter(ShardReader(io.BytesIO(data), Shard(shard.id, shard.url, None), policy)))
-    except ShardError as exc:
-        return Original(problem=_named(shard, exc))
+def _content(original: Original, shard: Shard, status: str, policy: SamplePolicy) -> Content:
+    if original.problem is not None:
+        return Content(problem=_named(shard, original.problem))
+    caption = None if original.caption is None else _shown(original.caption)
+    if status != OK:
+        return Content(caption)
+    tar = Shard(shard.id, shard.url, None)
+    item = next(iter(ShardReader(io.BytesIO(original.data), tar, policy)))
     if isinstance(item, Rejection):
-        return Original(caption, problem=f"{shard.url} changed since it was scored: {item.detail}")
-    return Original(item.caption[:CAPTION_SHOWN], item)
+        return Content(caption, problem=f"{_named(shard, CHANGED)} ({item.detail})")
+    return Content(item.caption[:CAPTION_SHOWN], item)
 
 
-def _caption(data: bytes, policy: SamplePolicy) -> tuple[set[str], str | None]:
-    """The keys of a sample's members, and the first caption among them, as far as it is text."""
-    keys, caption = set(), None
-    for member in TarReader(io.BytesIO(data), policy.member_bytes):
-        key, extension = split_name(member.name)
-        keys.add(key[:KEY_LIMIT])
-        if caption is None and extension == TEXT_EXTENSION and member.data is not None:
-            caption = member.data[: 4 * CAPTION_SHOWN].decode("utf-8", "replace")[:CAPTION_SHOWN]
-    return keys, caption
+def _shown(caption: bytes) -> str:
+    """A caption that was refused, as far as it is text."""
+    return caption[: 4 * CAPTION_SHOWN].decode("utf-8", "replace")[:CAPTION_SHOWN]
 
 
-def _named(shard: Shard, problem: Exception) -> str:
-    text = str(problem)
-    return text if shard.url in text else f"{shard.url}: {text}"
+def _named(shard: Shard, problem: str) -> str:
+    return problem if shard.url in problem else f"{shard.url}: {problem}"
 
 
-def originals_of_part(
+def contents_of_part(
     shard: Shard, layout: Any, rows: Sequence[Mapping[str, Any]], config: Config
-) -> list[Original]:
-    """Read samples of a part of a pool of metadata; as `originals_of_shard`."""
+) -> list[Content]:
+    """Read samples of a part of a pool of metadata; as `contents_of_shard`."""
     part = part_of(shard, layout)
     positions = np.array([row["index"] for row in rows], dtype=np.int64)
     captions: dict[int, str | None] = {}
@@ -128,21 +113,21 @@ def originals_of_part(
                 first += block.rows
             stored = _stored(opened.arrays, positions)
     except (ShardError, ConfigError) as exc:
-        return [Original(problem=_named(shard, exc))] * len(rows)
+        return [Content(problem=_named(shard, str(exc)))] * len(rows)
     told = (captions[at] for at in positions.tolist())
     return [
-        Original(caption and caption[:CAPTION_SHOWN], embedding=embedding)
+        Content(caption and caption[:CAPTION_SHOWN], embedding=embedding)
         for caption, embedding in zip(told, stored, strict=True)
     ]
 
 
 def with_saved(
-    run: RunDir, shard: str, rows: Sequence[Mapping[str, Any]], originals: Sequence[Original]
-) -> list[Original]:
+    run: RunDir, shard: str, rows: Sequence[Mapping[str, Any]], contents: Sequence[Content]
+) -> list[Content]:
     """Add the embeddings that a run kept of rows of a shard, if it kept them."""
     relative = f"{EMBEDDINGS}/{shard}.npz"
     if not run.store.exists(relative):
-        return list(originals)
+        return list(contents)
     path = run.store.path(relative)
     url = path if run.store.is_local else run.store.fs.unstrip_protocol(path)
     positions = np.array([row["index"] for row in rows], dtype=np.int64)
@@ -150,8 +135,8 @@ def with_saved(
         with open_npz(url, RUN_KEYS) as (arrays, _):
             stored = _stored(arrays, positions)
     except ShardError as exc:
-        return [replace(one, problem=one.problem or str(exc)) for one in originals]
-    return [replace(one, embedding=e) for one, e in zip(originals, stored, strict=True)]
+        return [replace(one, problem=one.problem or str(exc)) for one in contents]
+    return [replace(one, embedding=e) for one, e in zip(contents, stored, strict=True)]
 
 
 def _stored(arrays: Sequence[Any], positions: npt.NDArray[np.int64]) -> list[Embedding | None]:
