@@ -15,6 +15,8 @@ import numpy.typing as npt
 
 from curate.config import Config
 from curate.embedding_pools.arrays import open_npz
+from curate.embedding_pools.captions import CHANGED as METADATA_CHANGED
+from curate.embedding_pools.captions import captions_at
 from curate.embedding_pools.layouts import part_of
 from curate.embedding_pools.part_files import opened_part
 from curate.embedding_pools.rows import BLOCK_ROWS, normalised
@@ -102,22 +104,17 @@ def contents_of_part(
     """Read samples of a part of a pool of metadata; as `contents_of_shard`."""
     part = part_of(shard, layout)
     positions = np.array([row["index"] for row in rows], dtype=np.int64)
-    captions: dict[int, str | None] = {}
     try:
-        source = find_source([part], config)
-        with opened_part(part, source) as opened:
-            first = 0
-            for block in opened.metadata.blocks(BLOCK_ROWS):
-                inside = positions[(positions >= first) & (positions < first + block.rows)]
-                captions |= {at: block.captions[at - first].as_py() for at in inside.tolist()}
-                first += block.rows
+        captions = captions_at(shard, rows)
+        with opened_part(part, find_source([part], config)) as opened:
             stored = _stored(opened.arrays, positions)
     except (ShardError, ConfigError) as exc:
         return [Content(problem=_named(shard, str(exc)))] * len(rows)
-    told = (captions[at] for at in positions.tolist())
     return [
-        Content(caption and caption[:CAPTION_SHOWN], embedding=embedding)
-        for caption, embedding in zip(told, stored, strict=True)
+        Content(problem=_named(shard, METADATA_CHANGED))
+        if is_lost
+        else Content(caption and caption[:CAPTION_SHOWN], embedding=embedding)
+        for (caption, is_lost), embedding in zip(captions, stored, strict=True)
     ]
 
 

@@ -101,7 +101,8 @@ class ShownRows:
         marker = self.run.require_marker(shard)
         source = Shard(shard, marker.url, marker.size)
         if self.kind != "shards" or not set(LOCATED) <= set(scores[0]):
-            return read_captions(source, dict(zip(rows, scores, strict=True)))
+            captions = read_captions(source, dict(zip(rows, scores, strict=True)))
+            return self._noted(shard, list(captions))
         places = {row: Place.of(one) for row, one in zip(rows, scores, strict=True)}
         if self._failed_in_row >= GIVE_UP:
             note = f"not read, since {GIVE_UP} shards before it could not be opened"
@@ -113,6 +114,9 @@ class ShownRows:
             self._failed_in_row += 1
             return unread(places, self.unopened[shard])
         self._failed_in_row = 0
+        return self._noted(shard, found)
+
+    def _noted(self, shard: str, found: list[tuple[int, Content]]) -> list[tuple[int, Content]]:
         lost = next((content.note for _, content in found if content.is_lost), None)
         if lost is not None:
             self.incomplete.setdefault(shard, lost)

@@ -10,6 +10,7 @@ from typing import Any
 
 import fsspec
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from datacomp_pool import ALL_ROW_FAULTS, make_pool
 from explained_runs import write_config
@@ -385,6 +386,11 @@ def test_a_pool_of_precomputed_embeddings_is_explained(tmp_path: Path) -> None:
     assert good.image.nearest[0].cosine == pytest.approx(cosines.max(), abs=1e-5)
     captions = [r["text"] for r, is_ok in zip(rows, usable, strict=True) if is_ok]
     assert good.image.nearest[0].caption == captions[int(cosines.argmax())]
+    path = pool.folder / f"{pool.stems[1]}.parquet"
+    pq.write_table(pq.read_table(path)[::-1], path)
+    (other,) = explain(run, [next(n for n in told if n.startswith(pool.stems[1]))])
+    assert (other.caption, other.image) == (None, None)
+    assert other.notes[0].endswith("the metadata changed since it was scored: score it again")
     (pool.folder / f"{pool.stems[0]}.npz").unlink()
     (one,) = explain(run, [next(n for n in told if n.startswith(pool.stems[0]))])
     assert one.caption is None

@@ -132,7 +132,8 @@ def test_samples_of_a_store_are_read_by_ranges() -> None:
 
 def captions(path: Path, table: pa.Table, positions: list[int]) -> dict[int, Any]:
     pq.write_table(table, path)
-    rows = {10 + at: {"index": at} for at in positions}
+    uids = table["uid"].to_pylist()
+    rows = {10 + at: {"index": at, "key": uids[at], "uid": uids[at]} for at in positions}
     return dict(read_captions(Shard("p", str(path), None), rows))
 
 
@@ -150,8 +151,19 @@ def test_metadata_without_captions_or_at_all(tmp_path: Path) -> None:
     path = tmp_path / "p.parquet"
     assert captions(path, pa.table({"uid": ["a", "b"]}), [1])[11].caption is None
     path.write_bytes(b"no parquet")
-    rows = {5: {"index": 0}}
+    rows = {5: {"index": 0, "key": "a", "uid": "a"}}
     for place in (path, tmp_path / "gone.parquet"):
         (found,) = dict(read_captions(Shard("p", str(place), None), rows)).values()
         assert found.caption is None
         assert "cannot be" in (found.note or "")
+
+
+def test_metadata_that_changed_lends_no_captions(tmp_path: Path) -> None:
+    path = tmp_path / "p.parquet"
+    pq.write_table(pa.table({"uid": ["b", "a"], "text": ["of b", "of a"]}), path)
+    rows = {n: {"index": n, "key": "a", "uid": "a"} for n in (0, 1)}
+    found = dict(read_captions(Shard("p", str(path), None), rows))
+    assert found[0].caption is None
+    assert found[0].is_lost
+    assert str(found[0].note).endswith("the metadata changed since it was scored: score it again")
+    assert found[1].caption == "of a"
