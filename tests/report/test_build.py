@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from factories import jpeg, member_spans, sample_members, tar_bytes
+from factories import jpeg, places_in, sample_members, tar_bytes
 from local_run import LocalRun, decisions, fabricate, recommit, score_rows, tree, uid
 from reading import cells_of, reason_of
 from test_subsets import all_of, pool_of, rules
@@ -392,18 +392,16 @@ def test_copies_take_one_place_only_where_they_look_alike(tmp_path: Path) -> Non
     ]
     data = tar_bytes(members)
     (tmp_path / "00000.tar").write_bytes(data)
-    spans = [offset for name, offset, _ in member_spans(data) if name.endswith(".jpg")]
-    spans.append(len(data) // 512 * 512)
     rows = [
         {
-            "uid": uid(n),
+            "uid": place.uid,
             # 30 is the same picture with another score, as batches of other sizes give it.
             "image_informativeness": 0.0015 if n == 30 else 0.002 if n < 50 else n / 100,
             "text_informativeness": 0.1,
-            "tar_offset": spans[n],
-            "tar_size": spans[n + 1] - spans[n],
+            "tar_offset": place.offset,
+            "tar_size": place.size,
         }
-        for n in range(60)
+        for n, place in enumerate(places_in(data, "00000"))
     ]
     run = fabricate(Store(str(tmp_path / "run")), {"00000": rows})
     run.commit(replace(run.require_marker("00000"), url=str(tmp_path / "00000.tar")))
