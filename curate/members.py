@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 import unicodedata
+from collections.abc import Mapping
 from typing import Any, Final
 
 from curate.errors import SampleError
@@ -16,6 +17,7 @@ JSON_DEPTH: Final = 64
 KEY_LIMIT: Final = 4096
 """Characters; a path is no longer on any file system, and rows hold keys until a shard is done."""
 
+_UID: Final = re.compile(r"[0-9a-fA-F]{32}")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _BRACKETS: Final = re.compile(r'\\.|["\[\]{}]', re.DOTALL)
 _SURROGATE_ESCAPE: Final = re.compile(r"\\u[dD][89a-fA-F]")
@@ -37,6 +39,12 @@ def derive_uid(shard_id: str, key: str) -> str:
     """The uid of a sample that brings none: 32 hex digits of a hash over shard id and key."""
     name = f"{shard_id}\0{key}".encode("utf-8", "backslashreplace")
     return hashlib.blake2b(name, digest_size=16).hexdigest()
+
+
+def own_uid(metadata: Mapping[str, Any]) -> str | None:
+    """The uid that a sample's metadata brings, in lower case; None where it brings none."""
+    uid = metadata.get("uid")
+    return uid.lower() if isinstance(uid, str) and _UID.fullmatch(uid) else None
 
 
 def parse_caption(data: bytes, limit: int) -> str:

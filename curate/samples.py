@@ -9,7 +9,6 @@ over: not decoded, not unpickled, not extracted.
 from __future__ import annotations
 
 import hashlib
-import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from typing import Any, Final
 from curate.byte_source import ByteStream
 from curate.config import Config
 from curate.errors import SampleError, ShardError
-from curate.members import KEY_LIMIT, derive_uid, parse_caption, parse_metadata, split_name
+from curate.members import KEY_LIMIT, derive_uid, own_uid, parse_caption, parse_metadata, split_name
 from curate.shards import Shard
 from curate.tar import MEMBER_LIMIT, Member, TarReader
 from curate.tar_report import TarReport
@@ -35,8 +34,6 @@ DERIVED_UID: Final = "derived_uid"
 
 _SHOWN: Final = 300
 """Characters of names in the detail of a rejection."""
-
-_UID: Final = re.compile(r"[0-9a-fA-F]{32}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,9 +255,9 @@ class ShardReader:
             metadata = self._metadata(group.json)
         except SampleError as exc:
             problem = exc
-        uid = metadata.get("uid")
-        is_derived = not (isinstance(uid, str) and _UID.fullmatch(uid))
-        uid = derived if is_derived else str(uid).lower()
+        own = own_uid(metadata)
+        is_derived = own is None
+        uid = derived if own is None else own
         self._notes[DERIVED_UID] += is_derived
         try:
             image, text = self._parts(group, duplicate=duplicate)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from curate.originals import Place
 from curate.samples import Rejection, Sample, SamplePolicy, ShardReader, ShardReport
 from curate.shards import Shard
 
@@ -93,6 +94,12 @@ def read_shard(
     reader = ShardReader(io.BytesIO(data), shard, policy or SamplePolicy())
     rows = list(reader)
     return rows, reader.report
+
+
+def places_in(data: bytes, shard_id: str = "shard") -> list[Place]:
+    """Where the rows of a shard lie, as its scores would tell."""
+    rows, _ = read_shard(data, shard_id=shard_id)
+    return [Place(row.key, row.uid, row.tar_offset, row.tar_size) for row in rows]
 
 
 def outcomes(rows: Iterable[Sample | Rejection]) -> list[tuple[str, str]]:

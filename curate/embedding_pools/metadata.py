@@ -29,7 +29,7 @@ from curate.embedding_pools.values import (
 from curate.errors import ShardError
 from curate.schema import IMAGE_NORM, OK, POOL_COLUMNS, TEXT_NORM, scores_schema
 
-_KEYS: Final = ("key", "image_path", "uid")
+KEYS: Final = ("key", "image_path", "uid")
 TEXTS: Final = ("text", "caption")
 _SIZES: Final = (("original_width", "original_height"), ("width", "height"))
 
@@ -93,10 +93,10 @@ def plan_columns(schema: pa.Schema, layout: Layout, wanted: Sequence[str]) -> Co
             of curate's own; names the column. The caller names the file.
     """
     names = frozenset(schema.names)
-    key = next((name for name in _KEYS if name in names), None)
+    key = next((name for name in KEYS if name in names), None)
     if key is None:
         raise ShardError(
-            f"no column tells the pairs apart: expected one of {', '.join(_KEYS)}, found"
+            f"no column tells the pairs apart: expected one of {', '.join(KEYS)}, found"
             f" {', '.join(schema.names) or 'none'}"
         )
     if layout == "run" and (lost := [name for name in _OF_RUN if name not in names]):

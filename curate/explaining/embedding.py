@@ -8,7 +8,7 @@ import numpy as np
 
 from curate.config import Config
 from curate.encoder import Encoder
-from curate.explaining.originals import Embedding
+from curate.explaining.contents import Embedding
 from curate.in_process import InProcess, batch_plan
 from curate.reference import Reference, check_model
 from curate.samples import Sample

@@ -11,8 +11,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from curate.errors import ReferenceFileError
+from curate.explaining.contents import Embedding
 from curate.explaining.findings import Meaning, Neighbour
-from curate.explaining.originals import Embedding
 from curate.numerics.gain_terms import GainTerms, gain_terms, largest
 from curate.numerics.posterior import Posterior
 from curate.outputs import Store

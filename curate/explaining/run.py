@@ -16,17 +16,17 @@ from curate import reference_files
 from curate.config import Config, parse_config
 from curate.duplicates import Duplicates, find_duplicates
 from curate.errors import ConfigError, CurateError, OutputError, RunDirError
+from curate.explaining.contents import (
+    Content,
+    Embedding,
+    contents_of_part,
+    contents_of_shard,
+    with_saved,
+)
 from curate.explaining.embedding import embed
 from curate.explaining.finding import Place, find
 from curate.explaining.findings import Explanation, Standing
 from curate.explaining.meaning import Neighbourhood, neighbourhood
-from curate.explaining.originals import (
-    Embedding,
-    Original,
-    originals_of_part,
-    originals_of_shard,
-    with_saved,
-)
 from curate.explaining.rows import Row, read_rows
 from curate.explaining.standing import Standings, pool_standings, sample_standings
 from curate.explaining.verdicts import Judge, chosen_subset
@@ -166,19 +166,19 @@ def _with_meanings(
     wanted: Wanted,
 ) -> list[Explanation]:
     """Add captions, and what the model makes of those that were scored; what fails is noted."""
-    originals = _originals(run, rows, told, config)
+    contents = _contents(run, rows, told, config)
     found = [
-        replace(one, caption=o.caption, notes=(o.problem,) if o.problem else ())
-        for one, o in zip(told, originals, strict=True)
+        replace(one, caption=c.caption, notes=(c.problem,) if c.problem else ())
+        for one, c in zip(told, contents, strict=True)
     ]
-    scored = {at: originals[at] for at, one in enumerate(told) if one.status == OK}
+    scored = {at: contents[at] for at, one in enumerate(told) if one.status == OK}
     if not scored or not wanted.neighbours:
         return found
     if not run.store.exists(f"{REFERENCE_FOLDER}/{reference_files.DESCRIPTION}"):
         return _noted(found, scored, "there is no Reference to tell what the model makes of it")
-    embeddings = {at: o.embedding for at, o in scored.items() if o.embedding is not None}
+    embeddings = {at: c.embedding for at, c in scored.items() if c.embedding is not None}
     samples = {
-        at: o.sample for at, o in scored.items() if at not in embeddings and o.sample is not None
+        at: c.sample for at, c in scored.items() if at not in embeddings and c.sample is not None
     }
     try:
         fitted = reference_files.load(run.store, REFERENCE_FOLDER)
@@ -227,24 +227,24 @@ def _noted(told: Sequence[Explanation], rows: Iterable[int], note: str) -> list[
     ]
 
 
-def _originals(
+def _contents(
     run: RunDir, rows: Sequence[Row], told: Sequence[Explanation], config: Config | None
-) -> list[Original]:
+) -> list[Content]:
     """What the pool, and the run itself, hold of the samples; a shard at a time."""
     _, parts = run.read_identity() or ("", {})
     layout = parts.get("layout")
     policy = SamplePolicy() if config is None else policy_of(config)
-    found = [Original()] * len(rows)
+    found = [Content()] * len(rows)
     for shard_id in dict.fromkeys(one.shard for one in told):
         mine = [at for at, one in enumerate(told) if one.shard == shard_id]
         fields = [rows[at].fields for at in mine]
         shard = Shard(shard_id, run.require_marker(shard_id).url, None)
         if layout is None:
-            read = with_saved(run, shard_id, fields, originals_of_shard(shard, fields, policy))
+            read = with_saved(run, shard_id, fields, contents_of_shard(shard, fields, policy))
         elif config is None:
-            read = [Original(problem=f"{CONFIG} is gone, which tells the pool")] * len(mine)
+            read = [Content(problem=f"{CONFIG} is gone, which tells the pool")] * len(mine)
         else:
-            read = originals_of_part(shard, layout, fields, config)
+            read = contents_of_part(shard, layout, fields, config)
         for at, one in zip(mine, read, strict=True):
             found[at] = one
     return found

@@ -15,12 +15,13 @@ import pyarrow as pa
 from curate.errors import CurateError
 from curate.listing import REQUESTS_AT_ONCE
 from curate.manifest import RunDir
+from curate.originals import Place
 from curate.outputs import Store
 from curate.prefetch import THREADS, prefetched
 from curate.redact import redact
 from curate.report.captions import read_captions
 from curate.report.extremes import POSITION_BITS, split_rows
-from curate.report.thumbnails import Content, Place, read_contents, unread
+from curate.report.thumbnails import Content, read_contents, unread
 from curate.score_tables import read_columns
 from curate.shards import Shard
 
@@ -54,6 +55,7 @@ class ShownRows:
         pictures: whether thumbnails are made.
         known: row -> what is shown of it.
         unopened: shard -> error.
+        incomplete: shard -> why it does not give all of its samples.
     """
 
     run: RunDir
@@ -64,6 +66,7 @@ class ShownRows:
     pictures: bool
     known: dict[int, Shown] = field(default_factory=dict)
     unopened: dict[str, str] = field(default_factory=dict)
+    incomplete: dict[str, str] = field(default_factory=dict)
     _failed_in_row: int = 0
 
     def read(self, rows: Iterable[int]) -> None:
@@ -98,21 +101,25 @@ class ShownRows:
         marker = self.run.require_marker(shard)
         source = Shard(shard, marker.url, marker.size)
         if self.kind != "shards" or not set(LOCATED) <= set(scores[0]):
-            return read_captions(source, dict(zip(rows, scores, strict=True)))
-        places = [
-            Place(row, one["tar_offset"], one["tar_size"])
-            for row, one in zip(rows, scores, strict=True)
-        ]
+            captions = read_captions(source, dict(zip(rows, scores, strict=True)))
+            return self._noted(shard, list(captions))
+        places = {row: Place.of(one) for row, one in zip(rows, scores, strict=True)}
         if self._failed_in_row >= GIVE_UP:
             note = f"not read, since {GIVE_UP} shards before it could not be opened"
-            return [(place.number, Content(note=note)) for place in places]
+            return unread(places, note)
         try:
             found = list(read_contents(source, places, self.image_pixels, pictures=self.pictures))
         except CurateError as exc:
             self.unopened[shard] = redact(str(exc))
             self._failed_in_row += 1
-            return unread(places, exc)
+            return unread(places, self.unopened[shard])
         self._failed_in_row = 0
+        return self._noted(shard, found)
+
+    def _noted(self, shard: str, found: list[tuple[int, Content]]) -> list[tuple[int, Content]]:
+        lost = next((content.note for _, content in found if content.is_lost), None)
+        if lost is not None:
+            self.incomplete.setdefault(shard, lost)
         return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -23,7 +23,7 @@ UNDECIDED: Final = "undecided"
 """The reason of a scored sample where nothing is selected."""
 
 SHARDS_SAID: Final = 3
-"""Shards that cannot be opened that are named."""
+"""Shards of a warning that are named."""
 
 
 class Samples:
@@ -138,19 +138,28 @@ class Samples:
 
     def warnings(self) -> list[str]:
         """What could not be read of the samples."""
-        unopened = self._rows.unopened
-        if not unopened:
-            return []
-        first = "; ".join(f"{s}: {e}" for s, e in sorted(unopened.items())[:SHARDS_SAID])
+        told = {
+            "could not be opened for the pictures and captions of their samples": (
+                self._rows.unopened
+            ),
+            "do not give all of their samples, which are shown without pictures and captions": (
+                self._rows.incomplete
+            ),
+        }
         return [
-            f"{len(unopened)} shards could not be opened for the pictures and captions of their"
-            f" samples: {first}"
+            f"{len(shards)} shards {what}: {_first(shards)}"
+            for what, shards in told.items()
+            if shards
         ]
 
 
 def thumb_name(number: int) -> str:
     """Where the thumbnail of a sample lies, from the page."""
     return f"thumbs/{number}.webp"
+
+
+def _first(problems: Mapping[str, str]) -> str:
+    return "; ".join(f"{s}: {why}" for s, why in sorted(problems.items())[:SHARDS_SAID])
 
 
 def _column(shown: Sequence[Shown], name: str, precision: Any) -> npt.NDArray[Any]:

@@ -1,27 +1,25 @@
 """What is shown of a sample itself: caption and a small picture, from its own bytes of a shard.
 
-Only the byte ranges of samples that are shown are read. Whatever is wrong with one of them is said
-in its place: a report is made of what can be read.
+Whatever is wrong with one of them is said in its place: a report is made of what can be read.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from io import BytesIO
 from typing import Final
 
 from PIL import Image
 
-from curate.errors import CurateError, SampleError, ShardError
+from curate.errors import SampleError
 from curate.images import decode_picture
-from curate.members import clean_caption, split_name
+from curate.members import clean_caption
+from curate.originals import Original, Place, read_originals
 from curate.pixels import PixelSpec
 from curate.redact import redact
-from curate.samples import IMAGE_EXTENSIONS, TEXT_EXTENSION
-from curate.shards import Shard, open_shard, read_range
-from curate.tar import TarReader
+from curate.shards import Shard
 
 SIDE: Final = 192
 """Pixels of the longer side of a thumbnail: 2 to 8 kB each."""
@@ -58,6 +56,7 @@ class Content:
         look: equal for pictures of equal bytes; None without a picture.
         thumbnail: WebP; None where there is no picture, or it cannot be decoded.
         note: why there is no thumbnail.
+        is_lost: whether the shard was asked for the sample and did not give it.
     """
 
     caption: str | None = None
@@ -65,67 +64,42 @@ class Content:
     look: str | None = None
     thumbnail: bytes | None = None
     note: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a sample lies: a number to know it by, its first byte in the shard, and its bytes."""
-
-    number: int
-    offset: int
-    size: int
+    is_lost: bool = False
 
 
 def read_contents(
-    shard: Shard, places: Sequence[Place], image_pixels: int, *, pictures: bool = True
+    shard: Shard, places: Mapping[int, Place], image_pixels: int, *, pictures: bool = True
 ) -> Iterator[tuple[int, Content]]:
     """Read some samples of one shard, in the order of their bytes.
 
     Args:
         shard: which.
-        places: of the samples.
+        places: of the samples, by any number.
         image_pixels: of a picture that is decoded, by its header.
         pictures: without, only captions are looked at, and what tells pictures apart.
 
     Raises:
         ShardError: the shard cannot be opened.
     """
-    with open_shard(shard, ahead=False) as file:
-        for place in sorted(places, key=lambda one: one.offset):
-            if place.size > MOST_BYTES:
-                note = f"not read: {place.size:,} bytes; a thumbnail takes at most {MOST_BYTES:,}"
-                yield place.number, Content(note=note)
-                continue
-            try:
-                data = read_range(file, place.offset, place.size)
-                yield place.number, content_of(data, image_pixels, pictures=pictures)
-            except ShardError as exc:
-                yield place.number, Content(note=redact(str(exc)))
+    for number, original in read_originals(shard, places, MOST_BYTES):
+        yield number, content_of(original, image_pixels, pictures=pictures)
 
 
-def content_of(data: bytes, image_pixels: int, *, pictures: bool = True) -> Content:
-    """What the members of a sample hold: its first picture and its first caption.
+def content_of(original: Original, image_pixels: int, *, pictures: bool = True) -> Content:
+    """What is shown of a sample: its first picture and its first caption.
 
     Args:
-        data: the sample's part of a tar.
+        original: as it was read.
         image_pixels: of a picture that is decoded.
         pictures: without, no thumbnail is made.
-
-    Raises:
-        ShardError: it is no part of a tar.
     """
-    image: bytes | None = None
+    if original.problem is not None:
+        return Content(note=redact(original.problem), is_lost=original.is_lost)
     found = Content(note="the sample holds no picture")
-    for member in TarReader(BytesIO(data)):
-        _, extension = split_name(member.name)
-        if member.kind != "regular" or member.data is None:
-            continue
-        if extension in IMAGE_EXTENSIONS and image is None:
-            image = member.data
-        elif extension == TEXT_EXTENSION and found.caption is None:
-            text = clean_caption(member.data[:CAPTION_BYTES].decode("utf-8-sig", "replace"))
-            cut = len(text) > CAPTION_SHOWN
-            found = replace(found, caption=text[:CAPTION_SHOWN], caption_cut=cut)
+    if original.caption is not None:
+        text = clean_caption(original.caption[:CAPTION_BYTES].decode("utf-8-sig", "replace"))
+        found = replace(found, caption=text[:CAPTION_SHOWN], caption_cut=len(text) > CAPTION_SHOWN)
+    image = original.image
     if image is None:
         return found
     look = hashlib.sha256(image).hexdigest()[:LOOK_DIGITS]
@@ -150,7 +124,6 @@ def thumbnail_of(image: bytes, image_pixels: int) -> bytes:
     return encoded.getvalue()
 
 
-def unread(places: Iterable[Place], error: CurateError) -> Iterator[tuple[int, Content]]:
-    """What is shown of samples whose shard cannot be opened."""
-    note = redact(str(error))
-    return ((place.number, Content(note=note)) for place in places)
+def unread(numbers: Iterable[int], note: str) -> list[tuple[int, Content]]:
+    """What is shown of samples whose shard is not read."""
+    return [(number, Content(note=note)) for number in numbers]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import uuid
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import fsspec
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from datacomp_pool import ALL_ROW_FAULTS, make_pool
 from explained_runs import write_config
@@ -319,6 +321,24 @@ def test_a_pool_that_is_gone_or_changed_is_told(explained_run: LocalRun) -> None
     assert "cannot be opened" in one.notes[0]
 
 
+def test_what_a_changed_shard_still_holds_is_explained_and_nothing_else(
+    explained_run: LocalRun,
+) -> None:
+    tar = Path(explained_run.shards[0].url)
+    whole, key = tar.read_bytes(), "000000000"
+    uid = hashlib.md5(key.encode(), usedforsecurity=False).hexdigest().encode()
+    tar.write_bytes(whole.replace(uid, uid[::-1]))
+    lost, there = explain(explained_run.run, [key, "000000001"])
+    assert (lost.caption, lost.image) == (None, None)
+    assert lost.notes == (f"{tar}: the shard changed since it was scored: score it again",)
+    assert (there.caption, there.notes) == ("red cat 1", ())
+    tar.write_bytes(whole[: len(whole) // 2])
+    late, early = explain(explained_run.run, ["000000008", key])
+    assert "short read" in late.notes[0]
+    assert str(tar) in late.notes[0]
+    assert (early.caption, early.notes) == ("red cat 0", ())
+
+
 # --- other places -----------------------------------------------------------------------------
 
 
@@ -366,6 +386,11 @@ def test_a_pool_of_precomputed_embeddings_is_explained(tmp_path: Path) -> None:
     assert good.image.nearest[0].cosine == pytest.approx(cosines.max(), abs=1e-5)
     captions = [r["text"] for r, is_ok in zip(rows, usable, strict=True) if is_ok]
     assert good.image.nearest[0].caption == captions[int(cosines.argmax())]
+    path = pool.folder / f"{pool.stems[1]}.parquet"
+    pq.write_table(pq.read_table(path)[::-1], path)
+    (other,) = explain(run, [next(n for n in told if n.startswith(pool.stems[1]))])
+    assert (other.caption, other.image) == (None, None)
+    assert other.notes[0].endswith("the metadata changed since it was scored: score it again")
     (pool.folder / f"{pool.stems[0]}.npz").unlink()
     (one,) = explain(run, [next(n for n in told if n.startswith(pool.stems[0]))])
     assert one.caption is None

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from factories import jpeg, member_spans, tar_bytes
+from factories import jpeg, places_in, sample_members, tar_bytes
 from local_run import LocalRun, decisions, fabricate, recommit, score_rows, tree, uid
 from reading import cells_of, reason_of
 from test_subsets import all_of, pool_of, rules
@@ -227,6 +227,36 @@ def test_shards_that_are_gone_leave_a_note(scored_run: LocalRun) -> None:
     assert built.thumbnails
 
 
+def test_a_shard_that_was_replaced_does_not_lend_its_pictures(scored_run: LocalRun) -> None:
+    """As when the same numbers are downloaded again: keys alike, samples others."""
+    members = [
+        m
+        for i in (0, 1, 2, 3, 5, 4, 6, 7, 8)
+        for m in sample_members(f"{i:09d}", f"lent {i}", i + 50, uid=uid(i))
+    ]
+    Path(scored_run.shards[0].url).write_bytes(tar_bytes(members))
+    payload = build_report(scored_run.run, samples=4).payload
+    shown = [one for one in payload["samples"] if one["shard"] == "00000"]
+    assert {one["key"] for one in shown} == {f"{i:09d}" for i in range(9)}
+    assert {(one["caption"], one["thumb"], one["look"]) for one in shown} == {(None, None, None)}
+    assert all("the shard changed since it was scored" in str(s["thumb_note"]) for s in shown)
+    others = [one for one in payload["samples"] if one["shard"] != "00000"]
+    assert all(re.match(r"blue dog|green hen| ", str(one["caption"])) for one in others)
+    (warning,) = (one for one in payload["warnings"] if "do not give all" in one)
+    assert warning.startswith("1 shards")
+    assert "00000: " in warning
+    assert "score it again" in warning
+
+
+def test_samples_that_a_changed_shard_still_holds_are_shown(scored_run: LocalRun) -> None:
+    path = Path(scored_run.shards[0].url)
+    path.write_bytes(path.read_bytes().replace(b"000000002.", b"00000002x."))
+    payload = build_report(scored_run.run, samples=4).payload
+    captions = {one["key"]: one["caption"] for one in payload["samples"] if one["shard"] == "00000"}
+    assert captions["000000002"] is None
+    assert captions["000000003"] == "red cat 3"
+
+
 # --- other kinds of runs --------------------------------------------------------------------
 
 
@@ -362,18 +392,16 @@ def test_copies_take_one_place_only_where_they_look_alike(tmp_path: Path) -> Non
     ]
     data = tar_bytes(members)
     (tmp_path / "00000.tar").write_bytes(data)
-    spans = [offset for name, offset, _ in member_spans(data) if name.endswith(".jpg")]
-    spans.append(len(data) // 512 * 512)
     rows = [
         {
-            "uid": uid(n),
+            "uid": place.uid,
             # 30 is the same picture with another score, as batches of other sizes give it.
             "image_informativeness": 0.0015 if n == 30 else 0.002 if n < 50 else n / 100,
             "text_informativeness": 0.1,
-            "tar_offset": spans[n],
-            "tar_size": spans[n + 1] - spans[n],
+            "tar_offset": place.offset,
+            "tar_size": place.size,
         }
-        for n in range(60)
+        for n, place in enumerate(places_in(data, "00000"))
     ]
     run = fabricate(Store(str(tmp_path / "run")), {"00000": rows})
     run.commit(replace(run.require_marker("00000"), url=str(tmp_path / "00000.tar")))

@@ -12,16 +12,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from factories import encode, jpeg, member_spans, picture, sample_members, tar_bytes
+from factories import encode, jpeg, picture, places_in, sample_members, tar_bytes
 from PIL import Image
 
-from curate.errors import SampleError, ShardError
+from curate.errors import SampleError
+from curate.originals import CHANGED, Original, original_of
 from curate.report.captions import NO_PICTURES, read_captions
 from curate.report.thumbnails import (
     CAPTION_SHOWN,
-    MOST_BYTES,
     SIDE,
-    Place,
     content_of,
     read_contents,
     thumbnail_of,
@@ -62,9 +61,11 @@ def test_what_is_refused(data: bytes, status: str) -> None:
     assert caught.value.status == status
 
 
-def part(**members: bytes) -> bytes:
-    """The members of one sample as they lie in a tar, without its end."""
-    return tar_bytes([(f"k.{name}", data) for name, data in members.items()])[:-1024]
+def part(**members: bytes) -> Original:
+    """A sample of some members, as it is read from its shard."""
+    data = tar_bytes([(f"k.{name}", data) for name, data in members.items()])
+    (place,) = places_in(data)
+    return original_of(data[: place.size], "shard", place)
 
 
 def test_a_sample_shows_its_picture_and_its_caption() -> None:
@@ -106,31 +107,23 @@ def test_a_note_says_why_there_is_no_picture(members: dict[str, bytes], note: st
     assert note in found.note
 
 
-def test_samples_are_read_where_they_lie(tmp_path: Path) -> None:
-    members = [m for n in range(4) for m in sample_members(f"{n:09d}", f"caption {n}", n)]
-    whole = tar_bytes(members)
-    path = tmp_path / "00000.tar"
-    path.write_bytes(whole)
-    size = len(tar_bytes(members[:3])[:-1024].rstrip(b"\0")) // 512 * 512 + 512
-    one = len(whole[:size])
-    shard = Shard("00000", str(path), None)
-    places = [Place(7, 0, one), Place(8, len(whole), 512), Place(9, 0, MOST_BYTES + 1)]
-    found = dict(read_contents(shard, places, PIXELS))
-    assert found[7].caption == "caption 0"
-    assert "short read" in (found[8].note or "")
-    assert "not read" in (found[9].note or "")
-    with pytest.raises(ShardError, match="cannot be opened"):
-        list(read_contents(Shard("x", str(tmp_path / "gone.tar"), None), places, PIXELS))
+def test_what_is_not_there_is_noted_without_a_secret() -> None:
+    gone = Original(problem=f"https://user:secret@host/x: {CHANGED}", is_lost=True)
+    found = content_of(gone, PIXELS)
+    assert found.note == f"https://***@host/x: {CHANGED}"
+    assert found.is_lost
+    assert (found.caption, found.look, found.thumbnail) == (None, None, None)
+    assert not content_of(Original(problem="too large"), PIXELS).is_lost
 
 
 def test_samples_of_a_store_are_read_by_ranges() -> None:
     data = tar_bytes([m for n in range(3) for m in sample_members(f"{n:09d}", f"caption {n}", n)])
     url = f"memory://{uuid.uuid4().hex}/00000.tar"
     fsspec.filesystem("memory").pipe(url, data)
-    starts = [at for name, at, _ in member_spans(data) if name.endswith(".jpg")]
-    places = [Place(n, starts[n], starts[n + 1] - starts[n]) for n in (1, 0)]
+    places = {n: place for n, place in enumerate(places_in(data, "00000")) if n != 2}
     found = dict(read_contents(Shard("00000", url, None), places, PIXELS))
     assert {n: one.caption for n, one in found.items()} == {0: "caption 0", 1: "caption 1"}
+    assert all(one.thumbnail for one in found.values())
     fsspec.filesystem("memory").rm(url)
 
 
@@ -139,7 +132,8 @@ def test_samples_of_a_store_are_read_by_ranges() -> None:
 
 def captions(path: Path, table: pa.Table, positions: list[int]) -> dict[int, Any]:
     pq.write_table(table, path)
-    rows = {10 + at: {"index": at} for at in positions}
+    uids = table["uid"].to_pylist()
+    rows = {10 + at: {"index": at, "key": uids[at], "uid": uids[at]} for at in positions}
     return dict(read_captions(Shard("p", str(path), None), rows))
 
 
@@ -157,8 +151,19 @@ def test_metadata_without_captions_or_at_all(tmp_path: Path) -> None:
     path = tmp_path / "p.parquet"
     assert captions(path, pa.table({"uid": ["a", "b"]}), [1])[11].caption is None
     path.write_bytes(b"no parquet")
-    rows = {5: {"index": 0}}
+    rows = {5: {"index": 0, "key": "a", "uid": "a"}}
     for place in (path, tmp_path / "gone.parquet"):
         (found,) = dict(read_captions(Shard("p", str(place), None), rows)).values()
         assert found.caption is None
         assert "cannot be" in (found.note or "")
+
+
+def test_metadata_that_changed_lends_no_captions(tmp_path: Path) -> None:
+    path = tmp_path / "p.parquet"
+    pq.write_table(pa.table({"uid": ["b", "a"], "text": ["of b", "of a"]}), path)
+    rows = {n: {"index": n, "key": "a", "uid": "a"} for n in (0, 1)}
+    found = dict(read_captions(Shard("p", str(path), None), rows))
+    assert found[0].caption is None
+    assert found[0].is_lost
+    assert str(found[0].note).endswith("the metadata changed since it was scored: score it again")
+    assert found[1].caption == "of a"
