@@ -39,6 +39,10 @@ CPU_CONVOLUTION_CHUNK = 4
 cache: EfficientNet-Lite0 took 24 ms a picture in fours and 40 to 47 ms in batches of 32 (83 ms
 with channels first), one thread each. A vision transformer loses 10 % this way, and is not cut."""
 
+CPU_STEP = 8
+"""What batches of transformers are rounded up to on a CPU, by a picture once more: oneDNN makes a
+kernel for every shape, of 2 to 6 ms and up to 2 MB, and shards end in batches of any size."""
+
 PATCH_EMBEDDING_CONVOLUTIONS = 4
 """Convolutions up to which a tower counts as a transformer: stems that cut patches have few."""
 
@@ -207,6 +211,17 @@ class Encoder:
         frames = rows.float().sub_(self._mean).div_(self._std)
         return frames.view(count, height, width, channels).permute(0, 3, 1, 2)
 
+    def _raw_image(self, frames: torch.Tensor) -> torch.Tensor:
+        count = len(frames)
+        if self._image_chunk:
+            parts = [self._encode_image(chunk) for chunk in torch.split(frames, self._image_chunk)]
+            return torch.cat(parts)
+        more = -count % CPU_STEP
+        if more and count > CPU_STEP and self._device.type == "cpu":
+            frames = torch.cat([frames, frames[-1:].expand(more, -1, -1, -1)])
+        encoded: torch.Tensor = self._encode_image(frames)
+        return encoded[:count]
+
     def _describe(
         self, config: ModelConfig, preprocess: dict[str, Any], device: str, precision: Precision
     ) -> ModelInfo:
@@ -257,8 +272,7 @@ class Encoder:
             dtype=self._autocast_dtype,
             enabled=self._autocast_dtype is not None,
         ):
-            chunks = torch.split(frames, self._image_chunk or len(frames))
-            raw_image = torch.cat([self._encode_image(chunk) for chunk in chunks])
+            raw_image = self._raw_image(frames)
             raw_text = self._text(tokens)
         image, image_norm = normalise(raw_image.float())
         text, text_norm = normalise(raw_text.float())

@@ -121,6 +121,25 @@ def test_a_pair_does_not_depend_on_its_batch(name: str) -> None:
             torch.testing.assert_close(joined, getattr(whole, field), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize(("count", "computed"), [(1, 1), (7, 7), (8, 8), (9, 16), (17, 24)])
+def test_batches_of_any_size_come_in_few_shapes(
+    name: str, count: int, computed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = load(name)
+    pixels, tokens = (np.resize(part, (count, *part.shape[1:])) for part in batch(ours))
+    alone = [ours.encode(pixels[i : i + 1], tokens[i : i + 1]).image for i in range(count)]
+    encode, seen = ours._encode_image, []
+
+    def watched(frames: torch.Tensor) -> torch.Tensor:
+        seen.append(len(frames))
+        return encode(frames)
+
+    monkeypatch.setattr(ours, "_encode_image", watched)
+    found = ours.encode(pixels, tokens)
+    assert seen == [computed]
+    torch.testing.assert_close(found.image, torch.cat(alone), rtol=1e-5, atol=1e-6)
+
+
 def test_the_same_batch_gives_the_same_bits(tiny_encoder: Encoder) -> None:
     pixels, tokens = batch(tiny_encoder)
     first, second = tiny_encoder.encode(pixels, tokens), tiny_encoder.encode(pixels, tokens)

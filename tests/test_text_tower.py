@@ -137,3 +137,50 @@ def test_a_wrong_cut_is_noticed() -> None:
         assert text_tower._same(model, CUT, tokens, whole)
         assert not text_tower._same(model, Cut(CUT.pad, sliced=False), tokens, whole)
         assert not text_tower._same(model, CUT, tokens, whole.roll(1, 0))
+
+
+# --- shapes -----------------------------------------------------------------------------------
+
+
+def _shapes(tower: TextTower, batches: list[Any], monkeypatch: pytest.MonkeyPatch) -> set[Any]:
+    seen = set()
+    encode = tower._encode
+
+    def watched(tokens: Any, length: int) -> Any:
+        seen.add((len(tokens), length))
+        return encode(tokens, length)
+
+    monkeypatch.setattr(tower, "_encode", watched)
+    for batch in batches:
+        _rows(tower, batch)
+    return seen
+
+
+def test_batches_of_any_size_and_lengths_come_in_few_shapes(
+    tiny_model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, _ = _load(tiny_model)
+    rng = np.random.default_rng(0)
+    batches = []
+    for count in range(9, 33):
+        tokens = np.zeros((count, 16), np.int32)
+        for row, length in enumerate(rng.integers(2, 17, count)):
+            tokens[row, :length] = rng.integers(1, 40000, length)
+        batches.append(tokens)
+    tower = TextTower(model, Cut(0, sliced=True))
+    assert _shapes(tower, batches, monkeypatch) <= {(8, length) for length in (4, 8, 12, 16)}
+
+
+def test_rows_come_back_in_their_places_from_groups_that_were_filled_up(tiny_model: str) -> None:
+    model, _ = _load(tiny_model)
+    rng = np.random.default_rng(1)
+    tokens = np.zeros((13, 16), np.int32)
+    for row in range(13):
+        length = 2 + row % 9
+        tokens[row, :length] = rng.integers(1, 40000, length)
+        tokens[row, length] = 49407
+    tokens[5] = tokens[11]
+    tower = TextTower(model, Cut(0, sliced=True))
+    with torch.inference_mode():
+        whole = model.encode_text(torch.from_numpy(tokens).long())
+    np.testing.assert_allclose(_rows(tower, tokens), whole.numpy(), rtol=0, atol=2e-5)

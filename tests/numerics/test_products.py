@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from curate.numerics import products
-from curate.numerics.products import affine, linear, product, takes, works
+from curate.numerics.products import STEP, affine, linear, product, takes, works
 
 needs_onednn = pytest.mark.skipif(not works(), reason="torch was built without oneDNN")
 
@@ -52,7 +52,7 @@ def test_slices_and_transposes_are_taken() -> None:
 
 
 @given(
-    st.integers(0, 9),
+    st.integers(0, 3 * STEP),
     st.integers(1, 70),
     st.integers(0, 40),
     st.booleans(),
@@ -74,8 +74,24 @@ def test_products_are_those_of_float64(
         torch.testing.assert_close(found.double(), right.double(), rtol=1e-5, atol=TOLERANCE)
 
 
-def test_a_factor_is_not_changed() -> None:
-    x, factor, offset = _numbers(3, 4), _numbers(4, 5), _numbers(5)
+@needs_onednn
+def test_blocks_of_any_size_come_in_few_shapes(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = set()
+
+    def watched(x: torch.Tensor, *arguments: torch.Tensor) -> torch.Tensor:
+        seen.add(len(x))
+        return linear(x, *arguments)
+
+    monkeypatch.setattr(products, "linear", watched)
+    factor = _numbers(4, 3)
+    for n in range(100):
+        assert product(_numbers(n, 4), factor).shape == (n, 3)
+    assert seen == {STEP, 2 * STEP, 3 * STEP}
+
+
+@pytest.mark.parametrize("n", [3, STEP, STEP + 3])
+def test_a_factor_is_not_changed(n: int) -> None:
+    x, factor, offset = _numbers(n, 4), _numbers(4, 5), _numbers(5)
     before = x.clone(), factor.clone(), offset.clone()
     affine(x, factor, offset)
     assert all(map(torch.equal, (x, factor, offset), before))
