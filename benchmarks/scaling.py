@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
-from speed import trees
+from speed import sleepers, trees
 from speed.pool import write_pool
 from speed.stub import write_stub
 from speed.table import Row, markdown
@@ -35,47 +35,10 @@ from curate.synthetic.pool import write_plain_shards
 
 PICTURES = 128  # pairs of a shard of natural pictures
 TINY = 4  # pairs of a shard that is all overhead
-CPUS = 200  # that Ray is told of for embedders that sleep
-SLEEP_SECONDS = 4.0  # of a batch: 16 embedders take 4 batches a second
+SLEEP_SECONDS = 4.0  # of a batch: 64 embedders take 16 batches a second
 BATCH = 8
 TICKS = os.sysconf("SC_CLK_TCK")
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}
-
-SLEEPING = '''"""Puts a model that sleeps in the place of the one that computes."""
-import sys
-from importlib.abc import MetaPathFinder
-from importlib.machinery import PathFinder
-
-
-class AfterImport(MetaPathFinder):
-    def find_spec(self, name, path, target=None):
-        if name != "curate.encoder":
-            return None
-        sys.meta_path.remove(self)
-        spec = PathFinder.find_spec(name, path, target)
-        execute = spec.loader.exec_module
-
-        def then(module):
-            execute(module)
-            encode = module.Encoder.encode
-
-            def sleeping(encoder, pixels, tokens):
-                import time
-
-                time.sleep({seconds})
-                if not hasattr(encoder, "answer") or len(encoder.answer.image) != len(pixels):
-                    encoder.answer = encode(encoder, pixels, tokens)
-                return encoder.answer
-
-            module.Encoder.encode = sleeping
-
-        spec.loader.exec_module = then
-        return spec
-
-
-sys.meta_path.insert(0, AfterImport())
-'''
-"""A sitecustomize: the answer to the first batch is that to all."""
 
 
 @dataclass(frozen=True)
@@ -186,14 +149,15 @@ class Driven:
 
 def over_embedders(folder: Path, quick: bool) -> list[Row]:
     """The driver's share of a core, with embedders that only sleep."""
-    most = int(os.environ.get("CURATE_SCALING_EMBEDDERS", "16"))
+    most = int(os.environ.get("CURATE_SCALING_EMBEDDERS", "64"))
     numbers = (1, 4) if quick else tuple(n for n in (1, 4, 16, 64) if n <= most)
     place = Place(folder, write_stub(folder / "model"), folder / "pool")
     write_plain_shards(place.pool, 6 * numbers[-1], 4 * BATCH)
     place.fit()
     (folder / "hook").mkdir()
-    (folder / "hook" / "sitecustomize.py").write_text(
-        SLEEPING.replace("{seconds}", str(SLEEP_SECONDS))
+    (folder / "hook" / "sitecustomize.py").write_text(sleepers.HOOK)
+    sleepers.write_answers(
+        folder / "answers", place.model, folder / "fit", BATCH, SLEEP_SECONDS
     )
     rows = []
     for embedders in numbers:
@@ -222,8 +186,11 @@ def driven(place: Place, embedders: int) -> Driven:
     name, shards = f"embedders-{embedders}", 6 * embedders
     workers = max(1, embedders // 2)
     command = place.score(shards, name, embedders=embedders, workers=workers, batch_size=BATCH)
-    told = os.environ | ONE_THREAD | {"RAY_OVERRIDE_RESOURCES": f'{{"CPU": {CPUS}}}'}
-    told["PYTHONPATH"] = str(place.folder / "hook")
+    # Ray starts an idle process for each CPU that it is told of.
+    told = os.environ | ONE_THREAD | {"RAY_OVERRIDE_RESOURCES": f'{{"CPU": {embedders + workers}}}'}
+    told[sleepers.ANSWERS] = str(place.folder / "answers")
+    modules = (place.folder / "hook", Path(__file__).parent, os.environ.get("PYTHONPATH", ""))
+    told["PYTHONPATH"] = os.pathsep.join(map(str, modules))
     log = place.folder / f"{name}.log"
     with log.open("w") as output:
         process = subprocess.Popen(command, env=told, stdout=output, stderr=output)
