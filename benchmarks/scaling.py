@@ -5,10 +5,10 @@
 - cores: a pool of natural pictures and a model of no size, on one core and on two. Wall time a
   pair is marginal, from two sizes of pool, so that start-up drops out.
 - shards: 10, 100 and 1,000 shards of four tiny pairs; the marginal cost of one shard.
-- embedders: 1 to 16 actors whose model answers after a fixed time, whatever the batch, on a Ray
-  that believes in 200 CPUs; the CPU time of the driver between the first shards and the last ones.
-  An embedder and its half of a worker take some 500 MB: CURATE_SCALING_EMBEDDERS=64 on a machine
-  with 40 GB.
+- embedders: 1 to 64 actors that answer after a fixed time (`speed/sleepers.py`: real actors, but
+  without torch), behind the real client, workers and driver; the CPU time of the driver between the
+  first shards and the last ones. 64 of them and their workers take 13 GB: with less memory, set
+  CURATE_SCALING_EMBEDDERS=16 (6 GB).
 
 Core-seconds are of the whole process tree, Ray's daemons included. Linux.
 """
@@ -37,6 +37,7 @@ PICTURES = 128  # pairs of a shard of natural pictures
 TINY = 4  # pairs of a shard that is all overhead
 SLEEP_SECONDS = 4.0  # of a batch: 64 embedders take 16 batches a second
 BATCH = 8
+MOST_WORKERS = 16  # of 400 MB each; they have 48 batches on their way
 TICKS = os.sysconf("SC_CLK_TCK")
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 
@@ -156,9 +157,7 @@ def over_embedders(folder: Path, quick: bool) -> list[Row]:
     place.fit()
     (folder / "hook").mkdir()
     (folder / "hook" / "sitecustomize.py").write_text(sleepers.HOOK)
-    sleepers.write_answers(
-        folder / "answers", place.model, folder / "fit", BATCH, SLEEP_SECONDS
-    )
+    sleepers.write_answers(folder / "answers", place.model, folder / "fit", BATCH, SLEEP_SECONDS)
     rows = []
     for embedders in numbers:
         found = driven(place, embedders)
@@ -184,9 +183,9 @@ def over_embedders(folder: Path, quick: bool) -> list[Row]:
 def driven(place: Place, embedders: int) -> Driven:
     """Score six shards an embedder; look at the driver once all of them work."""
     name, shards = f"embedders-{embedders}", 6 * embedders
-    workers = max(1, embedders // 2)
+    workers = max(1, min(embedders // 2, MOST_WORKERS))
     command = place.score(shards, name, embedders=embedders, workers=workers, batch_size=BATCH)
-    # Ray starts an idle process for each CPU that it is told of.
+    # Each of them takes half a CPU.
     told = os.environ | ONE_THREAD | {"RAY_OVERRIDE_RESOURCES": f'{{"CPU": {embedders + workers}}}'}
     told[sleepers.ANSWERS] = str(place.folder / "answers")
     modules = (place.folder / "hook", Path(__file__).parent, os.environ.get("PYTHONPATH", ""))
