@@ -5,10 +5,10 @@
 - cores: a pool of natural pictures and a model of no size, on one core and on two. Wall time a
   pair is marginal, from two sizes of pool, so that start-up drops out.
 - shards: 10, 100 and 1,000 shards of four tiny pairs; the marginal cost of one shard.
-- embedders: 1 to 64 actors that answer after a fixed time (`speed/sleepers.py`: real actors, but
-  without torch), behind the real client, workers and driver; the CPU time of the driver between the
-  first shards and the last ones. 64 of them and their workers take 13 GB: with less memory, set
-  CURATE_SCALING_EMBEDDERS=16 (6 GB).
+- embedders: 1 to 64 actors that answer after 4 s, or CURATE_SCALING_SECONDS
+  (`speed/sleepers.py`: real actors, but without torch), behind the real client, workers and driver;
+  the CPU time of the driver between the first shards and the last ones. 64 of them and 16 workers
+  take 13 GB: with less memory, set CURATE_SCALING_EMBEDDERS=16 (6 GB).
 
 Core-seconds are of the whole process tree, Ray's daemons included. Linux.
 """
@@ -35,7 +35,7 @@ from curate.synthetic.pool import write_plain_shards
 
 PICTURES = 128  # pairs of a shard of natural pictures
 TINY = 4  # pairs of a shard that is all overhead
-SLEEP_SECONDS = 4.0  # of a batch: 64 embedders take 16 batches a second
+SLEEP_SECONDS = float(os.environ.get("CURATE_SCALING_SECONDS", "4"))  # of a batch
 BATCH = 8
 MOST_WORKERS = 16  # of 400 MB each; they have 48 batches on their way
 TICKS = os.sysconf("SC_CLK_TCK")
