@@ -5,10 +5,10 @@
 - cores: a pool of natural pictures and a model of no size, on one core and on two. Wall time a
   pair is marginal, from two sizes of pool, so that start-up drops out.
 - shards: 10, 100 and 1,000 shards of four tiny pairs; the marginal cost of one shard.
-- embedders: 1 to 16 actors whose model answers after a fixed time, whatever the batch, on a Ray
-  that believes in 200 CPUs; the CPU time of the driver between the first shards and the last ones.
-  An embedder and its half of a worker take some 500 MB: CURATE_SCALING_EMBEDDERS=64 on a machine
-  with 40 GB.
+- embedders: 1 to 64 actors that answer after 4 s, or CURATE_SCALING_SECONDS
+  (`speed/sleepers.py`: real actors, but without torch), behind the real client, workers and driver;
+  the CPU time of the driver between the first shards and the last ones. 64 of them and 16 workers
+  take 13 GB: with less memory, set CURATE_SCALING_EMBEDDERS=16 (6 GB).
 
 Core-seconds are of the whole process tree, Ray's daemons included. Linux.
 """
@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
-from speed import trees
+from speed import sleepers, trees
 from speed.pool import write_pool
 from speed.stub import write_stub
 from speed.table import Row, markdown
@@ -35,47 +35,11 @@ from curate.synthetic.pool import write_plain_shards
 
 PICTURES = 128  # pairs of a shard of natural pictures
 TINY = 4  # pairs of a shard that is all overhead
-CPUS = 200  # that Ray is told of for embedders that sleep
-SLEEP_SECONDS = 4.0  # of a batch: 16 embedders take 4 batches a second
+SLEEP_SECONDS = float(os.environ.get("CURATE_SCALING_SECONDS", "4"))  # of a batch
 BATCH = 8
+MOST_WORKERS = 16  # of 400 MB each; they have 48 batches on their way
 TICKS = os.sysconf("SC_CLK_TCK")
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}
-
-SLEEPING = '''"""Puts a model that sleeps in the place of the one that computes."""
-import sys
-from importlib.abc import MetaPathFinder
-from importlib.machinery import PathFinder
-
-
-class AfterImport(MetaPathFinder):
-    def find_spec(self, name, path, target=None):
-        if name != "curate.encoder":
-            return None
-        sys.meta_path.remove(self)
-        spec = PathFinder.find_spec(name, path, target)
-        execute = spec.loader.exec_module
-
-        def then(module):
-            execute(module)
-            encode = module.Encoder.encode
-
-            def sleeping(encoder, pixels, tokens):
-                import time
-
-                time.sleep({seconds})
-                if not hasattr(encoder, "answer") or len(encoder.answer.image) != len(pixels):
-                    encoder.answer = encode(encoder, pixels, tokens)
-                return encoder.answer
-
-            module.Encoder.encode = sleeping
-
-        spec.loader.exec_module = then
-        return spec
-
-
-sys.meta_path.insert(0, AfterImport())
-'''
-"""A sitecustomize: the answer to the first batch is that to all."""
 
 
 @dataclass(frozen=True)
@@ -186,15 +150,14 @@ class Driven:
 
 def over_embedders(folder: Path, quick: bool) -> list[Row]:
     """The driver's share of a core, with embedders that only sleep."""
-    most = int(os.environ.get("CURATE_SCALING_EMBEDDERS", "16"))
+    most = int(os.environ.get("CURATE_SCALING_EMBEDDERS", "64"))
     numbers = (1, 4) if quick else tuple(n for n in (1, 4, 16, 64) if n <= most)
     place = Place(folder, write_stub(folder / "model"), folder / "pool")
     write_plain_shards(place.pool, 6 * numbers[-1], 4 * BATCH)
     place.fit()
     (folder / "hook").mkdir()
-    (folder / "hook" / "sitecustomize.py").write_text(
-        SLEEPING.replace("{seconds}", str(SLEEP_SECONDS))
-    )
+    (folder / "hook" / "sitecustomize.py").write_text(sleepers.HOOK)
+    sleepers.write_answers(folder / "answers", place.model, folder / "fit", BATCH, SLEEP_SECONDS)
     rows = []
     for embedders in numbers:
         found = driven(place, embedders)
@@ -220,10 +183,13 @@ def over_embedders(folder: Path, quick: bool) -> list[Row]:
 def driven(place: Place, embedders: int) -> Driven:
     """Score six shards an embedder; look at the driver once all of them work."""
     name, shards = f"embedders-{embedders}", 6 * embedders
-    workers = max(1, embedders // 2)
+    workers = max(1, min(embedders // 2, MOST_WORKERS))
     command = place.score(shards, name, embedders=embedders, workers=workers, batch_size=BATCH)
-    told = os.environ | ONE_THREAD | {"RAY_OVERRIDE_RESOURCES": f'{{"CPU": {CPUS}}}'}
-    told["PYTHONPATH"] = str(place.folder / "hook")
+    # Each of them takes half a CPU.
+    told = os.environ | ONE_THREAD | {"RAY_OVERRIDE_RESOURCES": f'{{"CPU": {embedders + workers}}}'}
+    told[sleepers.ANSWERS] = str(place.folder / "answers")
+    modules = (place.folder / "hook", Path(__file__).parent, os.environ.get("PYTHONPATH", ""))
+    told["PYTHONPATH"] = os.pathsep.join(map(str, modules))
     log = place.folder / f"{name}.log"
     with log.open("w") as output:
         process = subprocess.Popen(command, env=told, stdout=output, stderr=output)

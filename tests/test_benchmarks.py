@@ -1,15 +1,23 @@
-"""The table of the speed benchmarks, and that a ratio which got worse is noticed."""
+"""The table of the speed benchmarks, that a ratio which got worse is noticed, and stand-ins."""
 
 from __future__ import annotations
 
+import inspect
+import pickle
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 sys.path.append(str(Path(__file__).resolve().parents[1] / "benchmarks"))
 
 from speed.history import Record, append, ratios_of, read, worse
+from speed.sleepers import Pickled, Sleeper
 from speed.table import Row, markdown
+
+from curate.pipeline.embedder import Embedder
 
 ROWS = [
     Row("score", "bare loop", 140.0, 150.0, "pair", 1.0),
@@ -50,3 +58,25 @@ def test_a_ratio_that_got_worse_by_more_than_a_tenth_is_found() -> None:
 def test_other_machines_and_sizes_are_not_compared() -> None:
     history = [_record(0.1, machine="b"), _record(0.1, quick=True)]
     assert worse(_record(0.7), history) == []
+
+
+@pytest.mark.parametrize(
+    "method", ["__init__", "info", "tokenizer", "share", "fitting_batch", "score"]
+)
+def test_a_sleeper_takes_the_calls_of_an_embedder(method: str) -> None:
+    ours, theirs = (
+        list(inspect.signature(getattr(c, method)).parameters) for c in (Sleeper, Embedder)
+    )
+    assert ours == theirs
+
+
+def test_what_a_sleeper_passes_on_is_there_for_its_receiver() -> None:
+    assert pickle.loads(pickle.dumps(Pickled(pickle.dumps(ROWS)))) == ROWS
+
+
+def test_a_sleeper_imports_nothing_that_is_heavy() -> None:
+    code = (
+        "import sys, speed.sleepers; sys.exit(bool({'torch', 'curate', 'numpy'} & {*sys.modules}))"
+    )
+    folder = Path(__file__).resolve().parents[1] / "benchmarks"
+    subprocess.run([sys.executable, "-c", code], cwd=folder, check=True)
