@@ -37,8 +37,8 @@ CPU_GROUP: Final = 8
 """Captions of like length that go through the tower together on a CPU."""
 
 CPU_STEP: Final = 4
-"""Tokens that lengths are rounded up to on a CPU. oneDNN makes a kernel for every shape, which takes
-up to 6 ms and 2 MB: full groups of rounded lengths have few shapes, and memory stays flat."""
+"""Tokens that lengths are rounded up to on a CPU. oneDNN makes a kernel for every shape, in up to
+6 ms and of up to 2 MB: full groups of rounded lengths have few shapes, and memory stays flat."""
 
 GPU_GROUP: Final = 64
 """On a GPU, where every group is a sequence of small kernels."""
