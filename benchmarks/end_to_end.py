@@ -17,7 +17,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,6 +41,10 @@ class Marginal:
     wall: float
     start: float
     memory: int
+
+
+Command = Callable[[str, str, list[Path], Path], list[str]]
+"""Contender, model, shards and a folder to work in, to a command line."""
 
 
 def command(contender: str, model: str, shards: list[Path], folder: Path) -> list[str]:
@@ -87,7 +91,9 @@ def fit_into(pool: Path, model: str) -> None:
         shutil.copytree(Path(scratch) / "reference", pool / "reference")
 
 
-def marginal(contender: str, model: str, pool: Path, sizes: tuple[int, int]) -> Marginal:
+def marginal(
+    contender: str, model: str, pool: Path, sizes: tuple[int, int], command_of: Command = command
+) -> Marginal:
     """Run a contender over two sizes of pool."""
     costs = []
     for samples in sizes:
@@ -98,7 +104,7 @@ def marginal(contender: str, model: str, pool: Path, sizes: tuple[int, int]) -> 
             shards = sorted(pool.glob("*.tar"))[: samples // SHARD_SAMPLES]
             os.chdir(folder)
             one_thread = {"OMP_NUM_THREADS": "1"}
-            costs.append(trees.run(command(contender, model, shards, folder), one_thread))
+            costs.append(trees.run(command_of(contender, model, shards, folder), one_thread))
             os.chdir(pool)
     small, large = costs
     pairs = sizes[1] - sizes[0]
@@ -112,7 +118,12 @@ def marginal(contender: str, model: str, pool: Path, sizes: tuple[int, int]) -> 
 
 
 def measure(
-    model_name: str, sizes: tuple[int, int], rounds: int, folder: Path, only: Sequence[str]
+    model_name: str,
+    sizes: tuple[int, int],
+    rounds: int,
+    folder: Path,
+    only: Sequence[str],
+    command_of: Command = command,
 ) -> dict[str, Marginal]:
     """The cheapest of some rounds of every contender, which take turns."""
     first, second = (-(-n // SHARD_SAMPLES) * SHARD_SAMPLES for n in sizes)
@@ -124,7 +135,7 @@ def measure(
     found: dict[str, Marginal] = {}
     for turn in range(rounds):
         for contender in only:
-            cost = marginal(contender, model, pool, (first, second))
+            cost = marginal(contender, model, pool, (first, second), command_of)
             best = found.get(contender)
             found[contender] = cost if best is None or cost.cpu < best.cpu else best
             print(f"  round {turn + 1}: {contender}: {cost.cpu:.2f} core-ms a pair", flush=True)
