@@ -19,13 +19,14 @@ from pathlib import Path
 
 import end_to_end
 from speed.contenders import BATCH
-from speed.peers.inputs import write_recipe, write_transformers
+from speed.peers.inputs import link_models, write_recipe, write_transformers
 from speed.table import Row, markdown
 
-CLIP_RETRIEVAL, DATA_JUICER = "clip-retrieval", "Data-Juicer"
+CLIP_RETRIEVAL, DATA_JUICER, NEMO_CURATOR = "clip-retrieval", "Data-Juicer", "NeMo Curator"
 NOTES = {
     CLIP_RETRIEVAL: "embeddings in float16 for scores",
     DATA_JUICER: "pictures unpacked beforehand, pair by pair",
+    NEMO_CURATOR: "pictures only, embeddings for scores",
 }
 OURS = ("bare loop", "curate")
 
@@ -36,12 +37,14 @@ def command(
     """The command line that runs a peer, or one of our contenders, over some shards."""
     if contender not in pythons:
         return end_to_end.command(contender, model, shards, folder)
+    work = [str(BATCH), str(len(shards) * end_to_end.SHARD_SAMPLES), *map(str, shards)]
     if contender == CLIP_RETRIEVAL:
-        pairs = len(shards) * end_to_end.SHARD_SAMPLES
-        arguments = [model, str(BATCH), str(pairs), *map(str, shards)]
-        return _driver(pythons[contender], "clip_retrieval", arguments)
+        return _driver(pythons[contender], "clip_retrieval", [model, *work])
     name = "stub" if model.startswith("local-dir:") else model
     weights = write_transformers(model, shards[0].parent / f"transformers-{name}")
+    if contender == NEMO_CURATOR:
+        models = link_models(weights, folder / "models")
+        return _driver(pythons[contender], "nemo_curator", [str(models), *work])
     recipe = write_recipe(folder, weights, shards, os.cpu_count() or 1)
     return _driver(pythons[contender], "data_juicer", [str(recipe)])
 
@@ -64,12 +67,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--clip-retrieval", type=Path, help="the Python that has clip-retrieval")
     parser.add_argument("--data-juicer", type=Path, help="the Python that has Data-Juicer")
+    parser.add_argument("--nemo-curator", type=Path, help="the Python that has NeMo Curator")
     parser.add_argument("--model", default="ViT-B-32", help="of open_clip, or stub")
     parser.add_argument("--samples", type=int, nargs=2, default=[128, 384])
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--folder", type=Path, default=Path("runs/speed"))
     options = parser.parse_args()
-    named = {CLIP_RETRIEVAL: options.clip_retrieval, DATA_JUICER: options.data_juicer}
+    named = {
+        CLIP_RETRIEVAL: options.clip_retrieval,
+        DATA_JUICER: options.data_juicer,
+        NEMO_CURATOR: options.nemo_curator,
+    }
     # Not resolved: the link is what tells Python that it belongs to an environment.
     pythons = {peer: python.absolute() for peer, python in named.items() if python is not None}
     first, second = options.samples

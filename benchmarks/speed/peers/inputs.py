@@ -1,4 +1,4 @@
-"""What Data-Juicer reads: a model in the layout of transformers, pictures as files, a recipe."""
+"""What peers read beside shards: a model as transformers has it, pictures as files, a recipe."""
 
 from __future__ import annotations
 
@@ -20,6 +20,9 @@ MERGES = (
     49152 - 256 - 2
 )  # of CLIP's vocabulary: its bytes, with and without an end of word, and two
 IMAGE, END = "<__dj__image>", "<|__dj__eoc|>"
+NEMO_CLIP = (
+    "openai/clip-vit-large-patch14"  # the one name under which NeMo Curator looks for a CLIP
+)
 KEEP_ALL = (-1.0, 1.0)  # of the cosine: weights are random, so that a threshold would mean nothing
 
 
@@ -67,6 +70,14 @@ def geometry(config: dict[str, Any]) -> dict[str, Any]:
             "pad_token_id": text["vocab_size"] - 1,
         },
     }
+
+
+def link_models(model: Path, folder: Path) -> Path:
+    """Make a folder of models in which NeMo Curator finds a model; returns the folder."""
+    path = folder / NEMO_CLIP
+    path.parent.mkdir(parents=True)
+    path.symlink_to(model)
+    return folder
 
 
 def write_recipe(folder: Path, model: Path, shards: Sequence[Path], processes: int) -> Path:
