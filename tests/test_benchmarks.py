@@ -1,14 +1,21 @@
-"""The table of the speed benchmarks, and that a ratio which got worse is noticed."""
+"""The table of the speed benchmarks, that a ratio which got worse is noticed, what peers read."""
 
 from __future__ import annotations
 
+import json
 import sys
 from dataclasses import replace
 from pathlib import Path
 
+import open_clip
+import yaml
+
 sys.path.append(str(Path(__file__).resolve().parents[1] / "benchmarks"))
 
 from speed.history import Record, append, ratios_of, read, worse
+from speed.peers.inputs import geometry, write_recipe
+from speed.pool import write_pool
+from speed.stub import STUB
 from speed.table import Row, markdown
 
 ROWS = [
@@ -50,3 +57,23 @@ def test_a_ratio_that_got_worse_by_more_than_a_tenth_is_found() -> None:
 def test_other_machines_and_sizes_are_not_compared() -> None:
     history = [_record(0.1, machine="b"), _record(0.1, quick=True)]
     assert worse(_record(0.7), history) == []
+
+
+def test_a_peer_computes_with_a_model_of_the_same_size() -> None:
+    import transformers
+
+    theirs = transformers.CLIPModel(transformers.CLIPConfig(**geometry(STUB)))
+    ours = open_clip.model.CLIP(**STUB)
+    count = [sum(tensor.numel() for tensor in model.parameters()) for model in (theirs, ours)]
+    assert count[0] == count[1]
+
+
+def test_data_juicer_reads_every_pair_of_the_shards(tmp_path: Path) -> None:
+    write_pool(tmp_path / "pool", 2, 3)
+    shards = sorted((tmp_path / "pool").glob("*.tar"))
+    recipe = yaml.safe_load(write_recipe(tmp_path, tmp_path / "model", shards, 2).read_text())
+    samples = [json.loads(line) for line in Path(recipe["dataset_path"]).read_text().splitlines()]
+    pictures = [Path(sample["images"][0]).read_bytes() for sample in samples]
+    assert len(pictures) == 6
+    assert pictures[:3] == pictures[3:]  # shards repeat what the pool draws
+    assert all(sample["text"].startswith("<__dj__image> ") for sample in samples)
