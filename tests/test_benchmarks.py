@@ -8,15 +8,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import open_clip
+import pytest
 import yaml
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "benchmarks"))
 
+from end_to_end import marginal
 from speed.history import Record, append, ratios_of, read, worse
 from speed.peers.inputs import geometry, write_recipe
 from speed.pool import write_pool
 from speed.stub import STUB
 from speed.table import Row, markdown
+from speed.trees import Cost
 
 ROWS = [
     Row("score", "bare loop", 140.0, 150.0, "pair", 1.0),
@@ -57,6 +60,13 @@ def test_a_ratio_that_got_worse_by_more_than_a_tenth_is_found() -> None:
 def test_other_machines_and_sizes_are_not_compared() -> None:
     history = [_record(0.1, machine="b"), _record(0.1, quick=True)]
     assert worse(_record(0.7), history) == []
+
+
+def test_a_pair_costs_what_the_cheapest_runs_of_both_sizes_differ_by() -> None:
+    small, slow, large = Cost(9.0, 5.0, 10), Cost(12.0, 6.0, 30), Cost(19.0, 9.0, 20)
+    found = marginal({200: [large, replace(large, cpu=19.5)], 100: [slow, small]})
+    assert (found.cpu, found.wall, found.start) == pytest.approx((100.0, 40.0, 1.0))
+    assert found.memory == 30
 
 
 def test_a_peer_computes_with_a_model_of_the_same_size() -> None:
