@@ -1,7 +1,7 @@
 """Scoring a pool end to end in other frameworks, beside the bare loop and `curate`, in one run.
 
-    python benchmarks/peers.py --clip-retrieval PYTHON --data-juicer PYTHON
-    python benchmarks/peers.py ... --model stub --samples 512 2048 --rounds 3
+    python benchmarks/peers.py --clip-retrieval PYTHON --data-juicer PYTHON --nemo-curator PYTHON
+    python benchmarks/peers.py ... --model stub --samples 512 4096
 
 Each peer has a virtual environment of its own, made by the commands in docs/performance.md and
 named by its Python; a peer that is not named is not run. The work, the pool and the way it is
