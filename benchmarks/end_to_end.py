@@ -17,7 +17,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,6 +45,10 @@ class Marginal:
     wall: float
     start: float
     memory: int
+
+
+Command = Callable[[str, str, list[Path], Path], list[str]]
+"""Contender, model, shards and a folder to work in, to a command line."""
 
 
 def command(contender: str, model: str, shards: list[Path], folder: Path) -> list[str]:
@@ -91,48 +95,65 @@ def fit_into(pool: Path, model: str) -> None:
         shutil.copytree(Path(scratch) / "reference", pool / "reference")
 
 
-def marginal(contender: str, model: str, pool: Path, sizes: tuple[int, int]) -> Marginal:
-    """Run a contender over two sizes of pool."""
-    costs = []
-    for samples in sizes:
-        with tempfile.TemporaryDirectory() as scratch:
-            folder = Path(scratch)
-            if contender == "curate":
-                shutil.copytree(pool / "reference", folder / "reference")
-            shards = sorted(pool.glob("*.tar"))[: samples // SHARD_SAMPLES]
-            os.chdir(folder)
-            one_thread = {"OMP_NUM_THREADS": "1"}
-            costs.append(trees.run(command(contender, model, shards, folder), one_thread))
-            os.chdir(pool)
-    small, large = costs
-    pairs = sizes[1] - sizes[0]
-    cpu = (large.cpu - small.cpu) / pairs
+def run(
+    contender: str, model: str, pool: Path, samples: int, command_of: Command = command
+) -> trees.Cost:
+    """Run a contender over some pairs of the pool."""
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        if contender == "curate":
+            shutil.copytree(pool / "reference", folder / "reference")
+        shards = sorted(pool.glob("*.tar"))[: samples // SHARD_SAMPLES]
+        os.chdir(folder)
+        cost = trees.run(command_of(contender, model, shards, folder), {"OMP_NUM_THREADS": "1"})
+        os.chdir(pool)
+    return cost
+
+
+def marginal(costs: Mapping[int, Sequence[trees.Cost]]) -> Marginal:
+    """What a pair costs, from the cheapest run of each of two sizes.
+
+    A start-up of ten seconds differs by more than some pairs cost: the cheapest of several
+    differences would be the one whose smaller run happened to start slowly.
+    """
+    (few, small), (many, large) = (
+        (samples, min(rounds, key=lambda cost: cost.cpu))
+        for samples, rounds in sorted(costs.items())
+    )
+    wall = (large.wall - small.wall) / (many - few)
     return Marginal(
-        cpu * 1e3,
-        (large.wall - small.wall) / pairs * 1e3,
-        small.wall - (large.wall - small.wall) / pairs * sizes[0],
-        max(cost.memory for cost in costs),
+        (large.cpu - small.cpu) / (many - few) * 1e3,
+        wall * 1e3,
+        small.wall - wall * few,
+        max(cost.memory for rounds in costs.values() for cost in rounds),
     )
 
 
 def measure(
-    model_name: str, sizes: tuple[int, int], rounds: int, folder: Path, only: Sequence[str]
+    model_name: str,
+    sizes: tuple[int, int],
+    rounds: int,
+    folder: Path,
+    only: Sequence[str],
+    command_of: Command = command,
 ) -> dict[str, Marginal]:
-    """The cheapest of some rounds of every contender, which take turns."""
+    """The marginal cost of every contender over some rounds, in which they take turns."""
     first, second = (-(-n // SHARD_SAMPLES) * SHARD_SAMPLES for n in sizes)
     pool = folder / "pool"
     write_pool(pool, second // SHARD_SAMPLES, SHARD_SAMPLES)
     model = write_stub(folder / "stub") if model_name == "stub" else model_name
     fit_into(pool, model)
     print(f"{model_name}, {first} and {second} pairs, {os.cpu_count()} cores")
-    found: dict[str, Marginal] = {}
+    costs: dict[str, dict[int, list[trees.Cost]]] = {
+        contender: {first: [], second: []} for contender in only
+    }
     for turn in range(rounds):
-        for contender in only:
-            cost = marginal(contender, model, pool, (first, second))
-            best = found.get(contender)
-            found[contender] = cost if best is None or cost.cpu < best.cpu else best
-            print(f"  round {turn + 1}: {contender}: {cost.cpu:.2f} core-ms a pair", flush=True)
-    return found
+        for contender, ran in costs.items():
+            for samples in (first, second):
+                ran[samples].append(run(contender, model, pool, samples, command_of))
+            spent = " and ".join(f"{runs[-1].cpu:.1f}" for runs in ran.values())
+            print(f"  round {turn + 1}: {contender}: {spent} core-s", flush=True)
+    return {contender: marginal(ran) for contender, ran in costs.items()}
 
 
 def rows(quick: bool) -> list[Row]:

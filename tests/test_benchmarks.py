@@ -1,21 +1,29 @@
-"""The table of the speed benchmarks, that a ratio which got worse is noticed, and stand-ins."""
+"""The speed benchmarks: their table, their history, stand-ins, and what peers read."""
 
 from __future__ import annotations
 
 import inspect
+import json
 import pickle
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 
+import open_clip
 import pytest
+import yaml
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "benchmarks"))
 
+from end_to_end import marginal
 from speed.history import Record, append, ratios_of, read, worse
+from speed.peers.inputs import geometry, write_recipe
+from speed.pool import write_pool
 from speed.sleepers import Pickled, Sleeper
+from speed.stub import STUB
 from speed.table import Row, markdown
+from speed.trees import Cost
 
 from curate.pipeline.embedder import Embedder
 
@@ -80,3 +88,30 @@ def test_a_sleeper_imports_nothing_that_is_heavy() -> None:
     )
     folder = Path(__file__).resolve().parents[1] / "benchmarks"
     subprocess.run([sys.executable, "-c", code], cwd=folder, check=True)
+
+
+def test_a_pair_costs_what_the_cheapest_runs_of_both_sizes_differ_by() -> None:
+    small, slow, large = Cost(9.0, 5.0, 10), Cost(12.0, 6.0, 30), Cost(19.0, 9.0, 20)
+    found = marginal({200: [large, replace(large, cpu=19.5)], 100: [slow, small]})
+    assert (found.cpu, found.wall, found.start) == pytest.approx((100.0, 40.0, 1.0))
+    assert found.memory == 30
+
+
+def test_a_peer_computes_with_a_model_of_the_same_size() -> None:
+    import transformers
+
+    theirs = transformers.CLIPModel(transformers.CLIPConfig(**geometry(STUB)))
+    ours = open_clip.model.CLIP(**STUB)
+    count = [sum(tensor.numel() for tensor in model.parameters()) for model in (theirs, ours)]
+    assert count[0] == count[1]
+
+
+def test_data_juicer_reads_every_pair_of_the_shards(tmp_path: Path) -> None:
+    write_pool(tmp_path / "pool", 2, 3)
+    shards = sorted((tmp_path / "pool").glob("*.tar"))
+    recipe = yaml.safe_load(write_recipe(tmp_path, tmp_path / "model", shards, 2).read_text())
+    samples = [json.loads(line) for line in Path(recipe["dataset_path"]).read_text().splitlines()]
+    pictures = [Path(sample["images"][0]).read_bytes() for sample in samples]
+    assert len(pictures) == 6
+    assert pictures[:3] == pictures[3:]  # shards repeat what the pool draws
+    assert all(sample["text"].startswith("<__dj__image> ") for sample in samples)
