@@ -72,10 +72,9 @@ def test_other_machines_and_sizes_are_not_compared() -> None:
     "method", ["__init__", "info", "tokenizer", "share", "fitting_batch", "score"]
 )
 def test_a_sleeper_takes_the_calls_of_an_embedder(method: str) -> None:
-    ours, theirs = (
-        list(inspect.signature(getattr(c, method)).parameters) for c in (Sleeper, Embedder)
-    )
-    assert ours == theirs
+    ours, theirs = (inspect.signature(getattr(c, method)).parameters for c in (Sleeper, Embedder))
+    # Ray gives a class that was made an actor in this process one more.
+    assert [*ours] == [name for name in theirs if name != "_ray_trace_ctx"]
 
 
 def test_what_a_sleeper_passes_on_is_there_for_its_receiver() -> None:

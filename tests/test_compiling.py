@@ -41,7 +41,8 @@ def test_the_image_tower_is_compiled_once_for_all_batch_sizes(
     tokens = rng.integers(1, 400, (5, context), dtype=np.int32)
     found, plain = encoder.encode(pixels, tokens), tiny_encoder.encode(pixels, tokens)
     assert sizes == [WARM_UP_PAIRS, 5]
-    assert torch.equal(found.image, plain.image)
+    # Layers that oneDNN computes are not compiled.
+    torch.testing.assert_close(found.image, plain.image, rtol=0, atol=2e-6)
     assert encoder.info == tiny_encoder.info
     assert Encoder(ModelConfig(name=tiny_model, device="cpu"), encoder.share()).info == encoder.info
 

@@ -27,6 +27,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from factories import encode, picture
+from launching import interruptible
 from PIL import Image
 from pools import stamps
 from url_server import Answer, Web, web
@@ -162,7 +163,7 @@ def pairs_of(tar: Path) -> Iterator[tuple[str, str, bytes]]:
 def stop_it(story: Story) -> None:
     """Start `curate download`; press Ctrl-C when a shard is done and no answer comes any more."""
     environment = {**os.environ, "COLUMNS": "100"}
-    command = [sys.executable, "-m", "curate.cli", "download", str(story.path)]
+    command = interruptible("-m", "curate.cli", "download", str(story.path))
     with subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:

@@ -7,7 +7,6 @@ import random
 import re
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,6 +19,7 @@ import pytest
 import ray._private.utils  # makes the psutil that Ray brings importable
 import yaml
 from factories import jpeg, sample_members, tar_bytes
+from launching import interruptible
 from pools import config_tree, snapshot, stamps
 
 from curate.stopping import INTERRUPTED, TERMINATED
@@ -106,17 +106,6 @@ class Finder(MetaPathFinder):
 if "FAULT_POINT" in os.environ:
     sys.meta_path.insert(0, Finder())
 """
-
-# A shell starts background jobs with SIGINT ignored, which every child inherits and Python then
-# leaves alone: Ctrl-C has to work in the run all the same. Not by `preexec_fn`, which may deadlock
-# beside threads.
-LAUNCHER = """
-import os, signal, sys
-signal.signal(signal.SIGINT, signal.SIG_DFL)
-signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
-os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
-"""
-
 
 FAMILIES: dict[int, Any] = {}
 """Every process that a run of this module started."""
@@ -225,7 +214,7 @@ def going(place: Place, fault: str = "", pace: float = 0.0) -> Iterator[Going]:
     log = place.folder / f"log-{number}.txt"
     with log.open("w") as sink:
         process = subprocess.Popen(
-            [sys.executable, "-ISc", LAUNCHER, "-m", "curate.cli", "run", str(config)],
+            interruptible("-m", "curate.cli", "run", str(config)),
             cwd=place.folder,
             env=environment,
             stdout=sink,
