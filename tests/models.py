@@ -39,3 +39,12 @@ def write_tiny_model(folder: Path, siglip: bool = False, seed: int = 0) -> str:
     state = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
     save_file(state, folder / "open_clip_model.safetensors")
     return f"local-dir:{folder}"
+
+
+def tiny_clip(**vision: Any) -> Any:
+    """The tiny CLIP model in memory, seeded, for inference; `vision` changes its image tower."""
+    config = tiny_config()["model_cfg"]
+    config["vision_cfg"] |= vision
+    torch.manual_seed(0)
+    model: Any = open_clip.model.CLIP(**config)
+    return model.eval().requires_grad_(False)

@@ -8,20 +8,12 @@ from typing import Any
 import open_clip
 import pytest
 import torch
-from models import tiny_config
+from models import tiny_clip
 
 from curate.config import ModelConfig
 from curate.encoder import Encoder, fingerprint
 from curate.last_block import ClassTokenBlock, use_class_token
 from curate.shared_model import freeze, thaw
-
-
-def _clip(**vision: Any) -> Any:
-    config = tiny_config()["model_cfg"]
-    config["vision_cfg"] |= vision
-    torch.manual_seed(0)
-    model: Any = open_clip.model.CLIP(**config)
-    return model.eval().requires_grad_(False)
 
 
 def _frames(count: int = 3) -> torch.Tensor:
@@ -33,7 +25,7 @@ def _frames(count: int = 3) -> torch.Tensor:
     "vision", [{}, {"ls_init_value": 0.1}, {"layers": 1}, {"final_ln_after_pool": True}]
 )
 def test_embeddings_are_those_of_the_whole_block(vision: dict[str, Any], count: int) -> None:
-    model = _clip(**vision)
+    model = tiny_clip(**vision)
     whole = copy.deepcopy(model)
     assert use_class_token(model)
     with torch.inference_mode():
@@ -45,7 +37,7 @@ def test_embeddings_are_those_of_the_whole_block(vision: dict[str, Any], count: 
 
 
 def test_one_row_is_computed() -> None:
-    model = _clip()
+    model = tiny_clip()
     use_class_token(model)
     rows = []
     last = model.visual.transformer.resblocks[-1]
@@ -61,7 +53,7 @@ def test_one_row_is_computed() -> None:
     "vision", [{"pool_type": "avg"}, {"attentional_pool": True}, {"layers": [1, 1, 1, 1]}]
 )
 def test_towers_that_use_more_are_left_whole(vision: dict[str, Any]) -> None:
-    model = _clip(**vision)
+    model = tiny_clip(**vision)
     frames = _frames()
     with torch.inference_mode():
         wanted = model.encode_image(frames)
@@ -71,7 +63,7 @@ def test_towers_that_use_more_are_left_whole(vision: dict[str, Any]) -> None:
 
 
 def test_a_block_of_another_make_is_left_whole() -> None:
-    model = _clip()
+    model = tiny_clip()
     del model.visual.transformer.resblocks[-1].ls_1
     model.visual.transformer.resblocks[-1].ls_1 = None
     whole = model.visual.transformer.resblocks[-1]
@@ -81,7 +73,7 @@ def test_a_block_of_another_make_is_left_whole() -> None:
 
 
 def test_a_mask_is_refused() -> None:
-    block = ClassTokenBlock(_clip().visual.transformer.resblocks[-1])
+    block = ClassTokenBlock(tiny_clip().visual.transformer.resblocks[-1])
     with pytest.raises(NotImplementedError, match="mask"):
         block(torch.zeros(1, 5, 64), attn_mask=torch.zeros(5, 5))
 

@@ -6,10 +6,9 @@ import copy
 from collections.abc import Callable
 from typing import Any
 
-import open_clip
 import pytest
 import torch
-from models import tiny_config
+from models import tiny_clip
 from torch import nn
 
 from curate import onednn
@@ -27,14 +26,6 @@ TOLERANCE = 2e-5
 
 def _numbers(*shape: int, seed: int = 0) -> torch.Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
-
-
-def _clip(**vision: Any) -> Any:
-    config = tiny_config()["model_cfg"]
-    config["vision_cfg"] |= vision
-    torch.manual_seed(0)
-    model: Any = open_clip.model.CLIP(**config)
-    return model.eval().requires_grad_(False)
 
 
 # --- attention --------------------------------------------------------------------------------
@@ -130,7 +121,7 @@ def test_gradients_autocast_other_dtypes_and_no_rows_are_left_to_torch(
 
 def test_a_torch_without_it_keeps_its_own_layers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("curate.onednn.works", lambda: False)
-    model = _clip()
+    model = tiny_clip()
     before = [type(module) for module in model.modules()]
     use_onednn(model)
     assert [type(module) for module in model.modules()] == before
@@ -158,7 +149,7 @@ TIMM = {
 
 @pytest.mark.parametrize("vision", [{}, TIMM])
 def test_a_model_embeds_as_before_under_the_same_names(vision: dict[str, Any]) -> None:
-    model = _clip(**vision)
+    model = tiny_clip(**vision)
     size = model.visual.image_size
     frames = _numbers(3, 3, *(size if isinstance(size, tuple) else (size, size)))
     tokens = torch.randint(1, 40000, (3, 16), generator=torch.Generator().manual_seed(0))
