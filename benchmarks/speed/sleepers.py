@@ -19,36 +19,20 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any, NamedTuple
 
+from chaosing.hooks import AfterImport
+
 ANSWERS = "CURATE_BENCHMARK_ANSWERS"
 """Environment variable: the file of the answers."""
 
-HOOK = '''"""Has the driver start embedders that sleep."""
-import sys
-from importlib.abc import MetaPathFinder
-from importlib.machinery import PathFinder
+HOOK = "from speed.sleepers import install\n\ninstall()\n"
+"""A sitecustomize; in workers and actors, which do not import `stages`, it does nothing."""
 
 
-class AfterImport(MetaPathFinder):
-    def find_spec(self, name, path, target=None):
-        if name != "curate.pipeline.stages":
-            return None
-        sys.meta_path.remove(self)
-        spec = PathFinder.find_spec(name, path, target)
-        execute = spec.loader.exec_module
+def install() -> None:
+    """Have this process start embedders that sleep, once it imports what starts embedders."""
+    import sys
 
-        def then(module):
-            execute(module)
-            from speed.sleepers import put_into
-
-            put_into(module)
-
-        spec.loader.exec_module = then
-        return spec
-
-
-sys.meta_path.insert(0, AfterImport())
-'''
-"""A sitecustomize; in workers and actors, which do not import that module, it does nothing."""
+    sys.meta_path.insert(0, AfterImport({"curate.pipeline.stages": put_into}))
 
 
 class Answers(NamedTuple):
